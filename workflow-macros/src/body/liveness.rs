@@ -1,0 +1,281 @@
+//! Which variables each state needs: those whose value code behind it may mention.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::flow;
+use super::ir::{BindingId, BindingKind, Bindings, Body, Effects, End, Node, SeqId, StateId, StateKind};
+
+/// The outcome of the analysis.
+pub(crate) struct Liveness {
+    /// For each state, the variables that it is entered with (its arriving value is not among them).
+    pub(crate) live: Vec<Bindings>,
+    /// States that can be reached, in source order.
+    pub(crate) reachable: Vec<StateId>,
+    /// Joins with one way in, which are emitted in place.
+    pub(crate) inlined: BTreeSet<StateId>,
+    /// For each reachable state that is not inlined: variables that its code assigns before reading, but does not
+    /// declare.
+    pub(crate) deferred: BTreeMap<StateId, Bindings>,
+    /// Bindings that shadow a variable of the same name that is live behind them.
+    pub(crate) conflicts: BTreeSet<usize>,
+}
+
+pub(crate) fn analyze(body: &mut Body) -> Liveness {
+    mark_scoped(body);
+    let body = &*body;
+    let (reachable, entries) = reach(body);
+    let inlined = reachable
+        .iter()
+        .copied()
+        .filter(|state| body.state(*state).kind == StateKind::Join && entries[state] == 1)
+        .collect();
+    let mut analysis = Analysis { body, live: vec![Bindings::new(); body.states.len()] };
+    loop {
+        let mut changed = false;
+        for index in (0..body.states.len()).rev() {
+            let state = &body.states[index];
+            let mut live = analysis.before(state.body);
+            if let Some(value) = state.value {
+                live.remove(&value);
+            }
+            changed |= live != analysis.live[index];
+            analysis.live[index] = live;
+        }
+        if !changed {
+            break;
+        }
+    }
+    let mut result =
+        Liveness { live: analysis.live.clone(), reachable, inlined, deferred: BTreeMap::new(), conflicts: BTreeSet::new() };
+    analysis.conflicts(&mut result);
+    result.defer(body);
+    result
+}
+
+/// A `_guard` that nothing mentions lives until its scope ends.
+fn mark_scoped(body: &mut Body) {
+    let mut mentioned = Bindings::new();
+    let mut note = |effects: &Effects| {
+        mentioned.extend(&effects.uses);
+        mentioned.extend(&effects.kills);
+    };
+    for seq in &body.seqs {
+        seq.nodes.iter().for_each(|node| match node {
+            Node::Let { effects, .. } | Node::LetElse { effects, .. } | Node::Stmt { effects, .. } => note(effects),
+            Node::Leave { .. } => {}
+        });
+        match &seq.end {
+            End::Diverges => {}
+            End::Goto { effects, .. }
+            | End::Point { effects, .. }
+            | End::If { effects, .. }
+            | End::Return { effects, .. } => note(effects),
+            End::Match { effects, arms, .. } => {
+                note(effects);
+                arms.iter().for_each(|arm| note(&arm.guard_effects));
+            }
+        }
+    }
+    let params = body.states.first().map(|start| start.scope.clone()).unwrap_or_default();
+    for (index, binding) in body.bindings.iter_mut().enumerate() {
+        let id = BindingId(index);
+        binding.scoped = binding.kind == BindingKind::User
+            && flow::text(&binding.ident).starts_with('_')
+            && !mentioned.contains(&id)
+            && !params.contains(&id);
+    }
+}
+
+/// The states that can be reached, in source order, and how many ways lead to each.
+fn reach(body: &Body) -> (Vec<StateId>, BTreeMap<StateId, usize>) {
+    let mut entries = BTreeMap::from([(StateId(0), 1)]);
+    let mut order = vec![StateId(0)];
+    let mut next = 0;
+    while next < order.len() {
+        let state = order[next];
+        next += 1;
+        targets(body, body.state(state).body, &mut |target| {
+            let count = entries.entry(target).or_insert(0);
+            *count += 1;
+            if *count == 1 {
+                order.push(target);
+            }
+        });
+    }
+    order.sort_by_key(|state| body.state(*state).position);
+    (order, entries)
+}
+
+fn targets(body: &Body, seq: SeqId, found: &mut dyn FnMut(StateId)) {
+    let seq = body.seq(seq);
+    for node in &seq.nodes {
+        if let Node::LetElse { otherwise, .. } = node {
+            targets(body, *otherwise, found);
+        }
+    }
+    match &seq.end {
+        End::Goto { state, .. } | End::Point { state, .. } => found(*state),
+        End::If { then, otherwise, .. } => {
+            targets(body, *then, found);
+            targets(body, *otherwise, found);
+        }
+        End::Match { arms, .. } => arms.iter().for_each(|arm| targets(body, arm.body, found)),
+        End::Diverges | End::Return { .. } => {}
+    }
+}
+
+struct Analysis<'a> {
+    body: &'a Body,
+    live: Vec<Bindings>,
+}
+
+impl Analysis<'_> {
+    fn before(&self, seq: SeqId) -> Bindings {
+        self.walk(seq, &mut |_, _| {})
+    }
+
+    /// The variables live before `seq`; `visit` sees each group of definitions with the variables live behind it.
+    fn walk(&self, id: SeqId, visit: &mut dyn FnMut(&[BindingId], &Bindings)) -> Bindings {
+        let seq = self.body.seq(id);
+        let mut live = match &seq.end {
+            End::Diverges => Bindings::new(),
+            End::Return { effects, .. } => apply(Bindings::new(), effects),
+            End::Goto { state, effects, .. } | End::Point { state, effects, .. } => {
+                apply(self.live[state.0].clone(), effects)
+            }
+            End::If { effects, defs, then, otherwise, .. } => {
+                let mut live = self.walk(*then, visit);
+                visit(defs, &live);
+                live.retain(|id| !defs.contains(id));
+                live.extend(self.walk(*otherwise, visit));
+                apply(live, effects)
+            }
+            End::Match { effects, arms, .. } => {
+                let mut all = Bindings::new();
+                for arm in arms {
+                    let live = self.walk(arm.body, visit);
+                    let mut live = apply(live, &arm.guard_effects);
+                    visit(&arm.defs, &live);
+                    live.retain(|id| !arm.defs.contains(id));
+                    all.extend(live);
+                }
+                apply(all, effects)
+            }
+        };
+        for node in seq.nodes.iter().rev() {
+            live = match node {
+                Node::Stmt { effects, .. } => apply(live, effects),
+                Node::Let { effects, defs, .. } => {
+                    visit(defs, &live);
+                    live.retain(|id| !defs.contains(id));
+                    apply(live, effects)
+                }
+                Node::LetElse { effects, defs, otherwise, .. } => {
+                    visit(defs, &live);
+                    live.retain(|id| !defs.contains(id));
+                    live.extend(self.walk(*otherwise, visit));
+                    apply(live, effects)
+                }
+                Node::Leave { scoped } => {
+                    live.extend(scoped.iter().filter(|id| self.body.binding(**id).scoped));
+                    live
+                }
+            };
+        }
+        live
+    }
+
+    fn conflicts(&self, result: &mut Liveness) {
+        for state in result.reachable.clone() {
+            self.walk(self.body.state(state).body, &mut |defs, live| {
+                for def in defs {
+                    let name = flow::text(&self.body.binding(*def).ident);
+                    let clash = |id: &&BindingId| {
+                        !defs.contains(id) && flow::text(&self.body.binding(**id).ident) == name
+                    };
+                    if live.iter().find(clash).is_some() {
+                        result.conflicts.insert(def.0);
+                    }
+                }
+            });
+        }
+    }
+}
+
+fn apply(mut live: Bindings, effects: &Effects) -> Bindings {
+    live.retain(|id| !effects.kills.contains(id));
+    live.extend(&effects.uses);
+    live
+}
+
+impl Liveness {
+    /// Finds the variables that a state's code mentions without being entered with them or declaring them.
+    fn defer(&mut self, body: &Body) {
+        for state in self.reachable.clone() {
+            if self.inlined.contains(&state) {
+                continue;
+            }
+            let (mut mentioned, mut declared) = (Bindings::new(), self.live[state.0].clone());
+            declared.extend(body.state(state).value);
+            self.region(body, body.state(state).body, &mut mentioned, &mut declared);
+            let deferred: Bindings = mentioned.difference(&declared).copied().collect();
+            for id in &deferred {
+                let name = flow::text(&body.binding(*id).ident);
+                let clash = declared.iter().filter(|other| flow::text(&body.binding(**other).ident) == name);
+                self.conflicts.extend(clash.filter(|other| **other > *id).map(|other| other.0));
+            }
+            self.deferred.insert(state, deferred);
+        }
+    }
+
+    fn region(&self, body: &Body, seq: SeqId, mentioned: &mut Bindings, declared: &mut Bindings) {
+        let seq = body.seq(seq);
+        let mut note = |effects: &Effects| {
+            mentioned.extend(&effects.uses);
+            mentioned.extend(&effects.kills);
+        };
+        let mut inner = Vec::new();
+        for node in &seq.nodes {
+            match node {
+                Node::Stmt { effects, .. } => note(effects),
+                Node::Let { effects, defs, .. } => {
+                    note(effects);
+                    declared.extend(defs);
+                }
+                Node::LetElse { effects, defs, otherwise, .. } => {
+                    note(effects);
+                    declared.extend(defs);
+                    inner.push(*otherwise);
+                }
+                Node::Leave { .. } => {}
+            }
+        }
+        match &seq.end {
+            End::Diverges => {}
+            End::Return { effects, .. } | End::Point { effects, .. } => note(effects),
+            End::Goto { state, effects, .. } => {
+                note(effects);
+                if self.inlined.contains(state) {
+                    declared.extend(body.state(*state).value);
+                    inner.push(body.state(*state).body);
+                }
+            }
+            End::If { effects, defs, then, otherwise, .. } => {
+                note(effects);
+                declared.extend(defs);
+                inner.extend([*then, *otherwise]);
+            }
+            End::Match { effects, arms, .. } => {
+                note(effects);
+                for arm in arms {
+                    note(&arm.guard_effects);
+                    declared.extend(&arm.defs);
+                    inner.push(arm.body);
+                }
+            }
+        }
+        for seq in inner {
+            self.region(body, seq, mentioned, declared);
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Expressions: every await inside of one becomes a point, in the order in which Rust evaluates.
+
+use proc_macro2::Span;
+use syn::spanned::Spanned;
+use syn::{BinOp, Expr, ExprMacro, Stmt, Type, parse_quote};
+
+use super::super::ir::{BindingKind, Effects, End, Node, StateKind};
+use super::super::{flow, macros};
+use super::{Dest, Lowerer, hoist};
+
+impl Lowerer<'_> {
+    /// Evaluates `expr` and sends its value to `dest`, which is not [`Dest::Discard`].
+    pub(super) fn value(&mut self, expr: &Expr, dest: Dest) {
+        if !self.needs(expr) {
+            return self.deliver(expr.clone(), dest);
+        }
+        match expr {
+            Expr::If(inner) if inner.else_branch.is_some() => self.if_(inner, dest),
+            Expr::Match(inner) => self.match_(inner, dest),
+            Expr::Block(inner) if inner.label.is_none() => self.block(&inner.block, dest),
+            Expr::Block(inner) => self.labelled_block(inner, dest),
+            Expr::Loop(inner) => self.loop_(inner, dest),
+            Expr::Paren(inner) => self.value(&inner.expr, dest),
+            Expr::Group(inner) => self.value(&inner.expr, dest),
+            Expr::Break(_) | Expr::Continue(_) | Expr::Return(_) => self.discard(expr),
+            other => {
+                let value = self.operand(other);
+                self.deliver(value, dest);
+            }
+        }
+    }
+
+    /// Evaluates `expr` for its effects and goes on behind it.
+    pub(super) fn discard(&mut self, expr: &Expr) {
+        if !self.needs(expr) {
+            return match expr {
+                Expr::Block(inner) if inner.label.is_none() && inner.attrs.is_empty() => {
+                    self.scoped(|this| this.block(&inner.block, Dest::Discard));
+                }
+                _ => self.deliver(expr.clone(), Dest::Discard),
+            };
+        }
+        match expr {
+            Expr::If(inner) => self.if_(inner, Dest::Discard),
+            Expr::Match(inner) => self.match_(inner, Dest::Discard),
+            Expr::Block(inner) if inner.label.is_none() => self.block(&inner.block, Dest::Discard),
+            Expr::Block(inner) => self.labelled_block(inner, Dest::Discard),
+            Expr::Loop(inner) => self.loop_(inner, Dest::Discard),
+            Expr::While(inner) => self.while_(inner),
+            Expr::ForLoop(inner) => self.for_(inner),
+            Expr::Paren(inner) => self.discard(&inner.expr),
+            Expr::Group(inner) => self.discard(&inner.expr),
+            Expr::Break(inner) => self.break_(inner),
+            Expr::Continue(inner) => self.continue_(inner),
+            Expr::Return(inner) => match &inner.expr {
+                Some(value) => self.value(value, Dest::Return),
+                None => self.deliver(parse_quote!(()), Dest::Return),
+            },
+            other => {
+                let value = self.operand(other);
+                self.deliver(value, Dest::Discard);
+            }
+        }
+        self.check_point_name_used();
+    }
+
+    /// Sends a plain value to `dest`.
+    pub(super) fn deliver(&mut self, value: Expr, dest: Dest) {
+        let flow = flow::of_expr(&value);
+        let effects = self.effects(&flow);
+        match dest {
+            _ if flow.diverges => {
+                self.push(Node::Stmt { stmt: Stmt::Expr(value, Some(Default::default())), effects });
+                self.close(End::Diverges);
+            }
+            Dest::Return => self.close(End::Return { value: Some(value), effects }),
+            Dest::Join(state) => self.close(End::Goto { state, value: Some(value), effects }),
+            Dest::Discard => {
+                if !matches!(&value, Expr::Tuple(tuple) if tuple.elems.is_empty()) {
+                    self.push(Node::Stmt { stmt: Stmt::Expr(value, Some(Default::default())), effects });
+                }
+            }
+        }
+    }
+
+    /// As [`operand`](Self::operand), for a value whose type is written down.
+    pub(super) fn typed_operand(&mut self, expr: &Expr, ty: Option<Type>) -> Expr {
+        match expr {
+            Expr::If(_) | Expr::Match(_) | Expr::Loop(_) | Expr::Block(_) => self.joined(expr, ty),
+            other => self.operand(other),
+        }
+    }
+
+    /// A construct with several ends, as a value: its ends meet at a join that carries the value.
+    fn joined(&mut self, expr: &Expr, ty: Option<Type>) -> Expr {
+        let value = self.fresh("value", false, BindingKind::Temporary);
+        let join = self.new_state(StateKind::Join, Some(value), ty);
+        let mark = self.scope.len();
+        self.value(expr, Dest::Join(join));
+        self.scope.truncate(mark);
+        self.enter(join);
+        self.mention(value)
+    }
+
+    /// Evaluates everything in `expr` up to and including its last await (or jump); the answer is a plain expression that
+    /// evaluates the rest.
+    pub(super) fn operand(&mut self, expr: &Expr) -> Expr {
+        if !self.needs(expr) {
+            return expr.clone();
+        }
+        let mut expr = expr.clone();
+        match &mut expr {
+            Expr::Await(inner) => {
+                let name = hoist::point_name(&inner.base);
+                let base = self.operand(&inner.base);
+                return self.point(base, &name, inner.await_token.span);
+            }
+            Expr::Paren(inner) => *inner.expr = self.operand(&inner.expr),
+            Expr::Group(inner) => *inner.expr = self.operand(&inner.expr),
+            Expr::Try(inner) => *inner.expr = self.operand(&inner.expr),
+            Expr::Unary(inner) => *inner.expr = self.operand(&inner.expr),
+            Expr::Reference(inner) => *inner.expr = self.operand(&inner.expr),
+            Expr::Cast(inner) => *inner.expr = self.operand(&inner.expr),
+            Expr::Field(inner) => *inner.base = self.operand(&inner.base),
+            Expr::Binary(inner) if matches!(inner.op, BinOp::And(_) | BinOp::Or(_)) => {
+                if !self.needs(&inner.right) {
+                    *inner.left = self.operand(&inner.left);
+                    return expr;
+                }
+                let (left, right) = ((*inner.left).clone(), (*inner.right).clone());
+                let short = matches!(inner.op, BinOp::Or(_));
+                return self.short_circuit(&left, &right, short);
+            }
+            Expr::Binary(inner) if hoist::assigns(&inner.op) => {
+                // As with `=`, the right side comes first for every type that the language itself adds up.
+                *inner.right = self.operand(&inner.right);
+                if self.needs(&inner.left) {
+                    *inner.right = self.temporary((*inner.right).clone());
+                    *inner.left = self.operand(&inner.left);
+                }
+            }
+            Expr::Binary(inner) => {
+                let mut parts = vec![(*inner.left).clone(), (*inner.right).clone()];
+                self.sequence(&mut parts);
+                *inner.right = parts.remove(1);
+                *inner.left = parts.remove(0);
+            }
+            Expr::Assign(inner) => {
+                *inner.right = self.operand(&inner.right);
+                if self.needs(&inner.left) {
+                    *inner.right = self.temporary((*inner.right).clone());
+                    *inner.left = self.operand(&inner.left);
+                }
+            }
+            Expr::Call(inner) => {
+                let mut parts = vec![(*inner.func).clone()];
+                parts.extend(inner.args.iter().cloned());
+                self.sequence(&mut parts);
+                *inner.func = parts.remove(0);
+                inner.args.iter_mut().zip(parts).for_each(|(arg, part)| *arg = part);
+            }
+            Expr::MethodCall(inner) => {
+                let mut parts = vec![(*inner.receiver).clone()];
+                parts.extend(inner.args.iter().cloned());
+                self.sequence(&mut parts);
+                *inner.receiver = parts.remove(0);
+                inner.args.iter_mut().zip(parts).for_each(|(arg, part)| *arg = part);
+            }
+            Expr::Index(inner) => {
+                let mut parts = vec![(*inner.expr).clone(), (*inner.index).clone()];
+                self.sequence(&mut parts);
+                *inner.index = parts.remove(1);
+                *inner.expr = parts.remove(0);
+            }
+            Expr::Array(inner) => self.sequence_punctuated(inner.elems.iter_mut()),
+            Expr::Tuple(inner) => self.sequence_punctuated(inner.elems.iter_mut()),
+            Expr::Struct(inner) => {
+                for field in &mut inner.fields {
+                    field.colon_token.get_or_insert_with(Default::default);
+                }
+                let fields = inner.fields.iter_mut().map(|field| &mut field.expr);
+                self.sequence_punctuated(fields.chain(inner.rest.as_deref_mut()));
+            }
+            Expr::Repeat(inner) => *inner.expr = self.operand(&inner.expr),
+            Expr::Range(inner) => {
+                let ends = inner.start.as_deref_mut().into_iter().chain(inner.end.as_deref_mut());
+                self.sequence_punctuated(ends);
+            }
+            Expr::Macro(inner) => self.macro_(inner),
+            Expr::If(_) | Expr::Match(_) | Expr::Loop(_) | Expr::Block(_) => return self.joined(&expr, None),
+            Expr::While(_) | Expr::ForLoop(_) => {
+                self.discard(&expr);
+                return parse_quote!(());
+            }
+            Expr::Break(_) | Expr::Continue(_) | Expr::Return(_) => {
+                self.discard(&expr);
+                return parse_quote!(::core::unreachable!());
+            }
+            other => self.diagnostics.error(
+                other.span(),
+                "W0030",
+                "an `.await` cannot stand inside this kind of expression",
+                "await into a variable first and use the variable here",
+            ),
+        }
+        expr
+    }
+
+    /// `left && right` (or `left || right` with `short`) where `right` awaits.
+    fn short_circuit(&mut self, left: &Expr, right: &Expr, short: bool) -> Expr {
+        let value = self.fresh("value", false, BindingKind::Temporary);
+        let join = self.new_state(StateKind::Join, Some(value), None);
+        let decided = self.join();
+        let mark = self.scope.len();
+        let left: Expr = if short { parse_quote!(!(#left)) } else { left.clone() };
+        self.condition_value(&left, decided);
+        self.value(right, Dest::Join(join));
+        self.scope.truncate(mark);
+        self.enter(decided);
+        self.goto(join, Some(parse_quote!(#short)));
+        self.enter(join);
+        self.mention(value)
+    }
+
+    fn macro_(&mut self, expr: &mut ExprMacro) {
+        match macros::parse(&expr.mac) {
+            Some(macros::Known::List { mut args, format, .. }) => {
+                let named = |arg: &Expr| format && matches!(arg, Expr::Assign(_));
+                let values = args.iter_mut().map(|arg| if named(arg) { named_value(arg) } else { arg });
+                self.sequence_punctuated(values);
+                expr.mac.tokens = quote::quote!(#args);
+            }
+            Some(macros::Known::Repeat { value, count }) => {
+                let mut parts = vec![value, count];
+                self.sequence(&mut parts);
+                let (value, count) = (&parts[0], &parts[1]);
+                expr.mac.tokens = quote::quote!(#value; #count);
+            }
+            Some(macros::Known::Matches { scrutinee, rest, .. }) => {
+                let scrutinee = self.operand(&scrutinee);
+                expr.mac.tokens = quote::quote!(#scrutinee, #rest);
+            }
+            None => {}
+        }
+    }
+
+    fn sequence_punctuated<'e>(&mut self, exprs: impl Iterator<Item = &'e mut Expr>) {
+        let slots: Vec<&mut Expr> = exprs.collect();
+        let mut parts: Vec<Expr> = slots.iter().map(|slot| (**slot).clone()).collect();
+        self.sequence(&mut parts);
+        slots.into_iter().zip(parts).for_each(|(slot, part)| *slot = part);
+    }
+
+    /// Lowers sub-expressions that are evaluated from left to right. What stands before an await and could be observed
+    /// there is evaluated into a temporary.
+    fn sequence(&mut self, parts: &mut [Expr]) {
+        let Some(last) = parts.iter().rposition(|part| self.needs(part)) else { return };
+        for index in 0..last {
+            let (done, rest) = parts.split_at_mut(index + 1);
+            let part = &mut done[index];
+            if self.needs(part) {
+                *part = self.operand(part);
+            }
+            let later = &rest[..last - index];
+            if !hoist::can_wait(part, later) {
+                *part = self.temporary(part.clone());
+            }
+        }
+        parts[last] = self.operand(&parts[last]);
+    }
+
+    /// Evaluates a plain expression now and gives the variable that holds its value.
+    fn temporary(&mut self, value: Expr) -> Expr {
+        let effects: Effects = self.effects_of(&value);
+        let id = self.fresh("temporary", true, BindingKind::Temporary);
+        let ident = &mut self.body.bindings[id.0].ident;
+        ident.set_span(value.span().resolved_at(Span::mixed_site()));
+        let ident = ident.clone();
+        self.push(Node::Let {
+            attrs: Vec::new(),
+            pat: parse_quote!(mut #ident),
+            init: Some(value),
+            effects,
+            defs: vec![id],
+        });
+        self.scope.push(id);
+        self.mention(id)
+    }
+}
+
+/// The value of a named format argument, `name = value`.
+fn named_value(arg: &mut Expr) -> &mut Expr {
+    match arg {
+        Expr::Assign(named) => &mut named.right,
+        other => other,
+    }
+}

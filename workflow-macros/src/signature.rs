@@ -1,0 +1,143 @@
+//! What both macros check of a function's signature.
+
+use proc_macro2::Ident;
+use quote::ToTokens;
+use syn::spanned::Spanned;
+use syn::{FnArg, ItemFn, Pat, ReturnType, Safety, Type, parse_quote};
+
+use crate::diag::Diagnostics;
+
+/// Checks everything but the parameters' types.
+pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnostics: &mut Diagnostics) {
+    let sig = &function.sig;
+    if must_be_async && sig.asyncness.is_none() {
+        diagnostics.error(
+            sig.fn_token.span,
+            "W0001",
+            format!("a {what} must be an `async fn`"),
+            &if what == "task" {
+                "write `async fn`; a task that blocks its thread can be a plain `fn` under `#[task(blocking)]`".to_owned()
+            } else {
+                "write `async fn`: each `.await` in it becomes a durable step".to_owned()
+            },
+        );
+    }
+    if let Some(param) = sig.generics.params.first() {
+        diagnostics.error(
+            param.span(),
+            "W0002",
+            format!("a {what} cannot be generic: the stored state must belong to one type"),
+            "use concrete types, or an enum of the types that occur",
+        );
+    } else if let Some(clause) = &sig.generics.where_clause {
+        diagnostics.error(
+            clause.where_token.span,
+            "W0002",
+            format!("a {what} cannot have a where clause"),
+            "use concrete types",
+        );
+    }
+    if let Some(receiver) = sig.receiver() {
+        diagnostics.error(
+            receiver.self_token.span,
+            "W0003",
+            format!("a {what} must be a free function: `self` would have to be stored"),
+            if what == "task" {
+                "take a dependency as `State(x): State<T>` and data as ordinary arguments"
+            } else {
+                "take the data as ordinary arguments, and let tasks take dependencies as `State(x): State<T>`"
+            },
+        );
+    }
+    let refused = [
+        sig.constness.as_ref().map(|token| (token.span, "const")),
+        match &sig.safety {
+            Safety::Unsafe(token) => Some((token.span, "unsafe")),
+            Safety::Safe(token) => Some((token.span, "safe")),
+            _ => None,
+        },
+        sig.abi.as_ref().map(|abi| (abi.extern_token.span, "extern")),
+        sig.variadic.as_ref().map(|variadic| (variadic.dots.spans[0], "variadic")),
+    ];
+    for (span, keyword) in refused.into_iter().flatten() {
+        diagnostics.error(
+            span,
+            "W0004",
+            format!("a {what} cannot be `{keyword}`: the runtime calls it, also after a restart"),
+            &format!("remove `{keyword}`, or wrap such a function in a plain {what}"),
+        );
+    }
+    if let ReturnType::Type(_, ty) = &sig.output
+        && let Some(span) = find_impl(ty)
+    {
+        diagnostics.error(
+            span,
+            "W0005",
+            format!("a {what} cannot return `impl Trait`: its output is stored, so its type must have a name"),
+            "write the concrete type",
+        );
+    }
+    for arg in &sig.inputs {
+        if let FnArg::Typed(arg) = arg
+            && let Some(span) = find_impl(&arg.ty)
+        {
+            diagnostics.error(
+                span,
+                "W0006",
+                format!("a {what} cannot take `impl Trait`: its input is stored, so its type must have a name"),
+                "write the concrete type",
+            );
+        }
+    }
+}
+
+fn find_impl(ty: &Type) -> Option<proc_macro2::Span> {
+    struct Finder(Option<proc_macro2::Span>);
+    impl<'ast> syn::visit::Visit<'ast> for Finder {
+        fn visit_type_impl_trait(&mut self, ty: &'ast syn::TypeImplTrait) {
+            self.0.get_or_insert(ty.impl_token.span);
+        }
+    }
+    let mut finder = Finder(None);
+    syn::visit::Visit::visit_type(&mut finder, ty);
+    finder.0
+}
+
+/// The output type, `()` when none is written.
+pub(crate) fn output(function: &ItemFn) -> Type {
+    match &function.sig.output {
+        ReturnType::Default => parse_quote!(()),
+        ReturnType::Type(_, ty) => (**ty).clone(),
+    }
+}
+
+/// The name of the input's field for a parameter: its own, or `argument1` for a pattern.
+pub(crate) fn field(pat: &Pat, index: usize) -> Ident {
+    match pat {
+        Pat::Ident(pat) if pat.subpat.is_none() && pat.by_ref.is_none() => pat.ident.clone(),
+        pat => Ident::new(&format!("argument{}", index + 1), pat.span()),
+    }
+}
+
+/// The first reference or lifetime inside a type.
+pub(crate) fn find_reference(ty: &Type) -> Option<proc_macro2::Span> {
+    struct Finder(Option<proc_macro2::Span>);
+    impl<'ast> syn::visit::Visit<'ast> for Finder {
+        fn visit_type_reference(&mut self, ty: &'ast syn::TypeReference) {
+            self.0.get_or_insert(ty.and_token.spans[0]);
+        }
+        fn visit_lifetime(&mut self, lifetime: &'ast syn::Lifetime) {
+            self.0.get_or_insert(lifetime.span());
+        }
+        fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
+    }
+    let mut finder = Finder(None);
+    syn::visit::Visit::visit_type(&mut finder, ty);
+    finder.0
+}
+
+/// How a type reads in a message.
+pub(crate) fn show(ty: &Type) -> String {
+    let text = ty.to_token_stream().to_string();
+    text.replace(" < ", "<").replace(" > ", ">").replace(" >", ">").replace("& ", "&").replace(" :: ", "::").replace(" ,", ",")
+}

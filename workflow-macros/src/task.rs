@@ -1,0 +1,282 @@
+//! Emits the items of a `#[task]`: the input type, the function that makes a call, and the implementation of `Task`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Attribute, FnArg, ItemFn, Lifetime, PatType, Type, TypeReference, parse_quote};
+
+use crate::diag::Diagnostics;
+use crate::{attributes, body, signature};
+
+/// What a parameter of a task is for.
+enum Param {
+    /// `context: &TaskContext`.
+    Context,
+    /// `State(x): State<T>`.
+    State(Type),
+    /// An argument by value.
+    Value { field: Ident, ty: Type },
+    /// An argument by reference, and the type that is stored for it.
+    Borrowed { field: Ident, reference: TypeReference, owned: Type },
+}
+
+/// Expands `#[task(attributes)] item`.
+pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream {
+    let function: ItemFn = match syn::parse2(item.clone()) {
+        Ok(function) => function,
+        Err(error) => {
+            let mut diagnostics = Diagnostics::default();
+            diagnostics.error(error.span(), "W0007", format!("#[task] stands on an `async fn`: {error}"), "put it on a free async function");
+            let errors = diagnostics.into_tokens();
+            return quote!(#errors #item);
+        }
+    };
+    let mut diagnostics = Diagnostics::default();
+    let attributes = attributes::task(attributes, &mut diagnostics);
+    signature::check(&function, "task", !attributes.blocking, &mut diagnostics);
+    let params: Vec<Param> = function
+        .sig
+        .inputs
+        .iter()
+        .enumerate()
+        .filter_map(|(index, arg)| match arg {
+            FnArg::Typed(param) => Some(classify(param, index, &mut diagnostics)),
+            FnArg::Receiver(_) => None,
+        })
+        .collect();
+    let broken = !diagnostics.is_empty();
+    let errors = diagnostics.into_tokens();
+    let items = items(&function, &attributes, &params, broken);
+    quote!(#errors #items)
+}
+
+fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Param {
+    let field = signature::field(&param.pat, index);
+    match &*param.ty {
+        Type::Reference(reference) if last_segment(&reference.elem).is_some_and(|last| last == "TaskContext") => {
+            Param::Context
+        }
+        Type::Reference(reference) => {
+            let refuse = |span: Span, diagnostics: &mut Diagnostics| {
+                diagnostics.error(
+                    span,
+                    "W0009",
+                    format!("a task cannot take `{}`: its input is stored before it runs", signature::show(&param.ty)),
+                    "take `&str`, `&[T]`, `&T` or the value itself, and return what the task changes",
+                );
+                Param::Value { field: field.clone(), ty: parse_quote!(()) }
+            };
+            if let Some(mutability) = &reference.mutability {
+                return refuse(mutability.span, diagnostics);
+            }
+            if let Some(span) = signature::find_reference(&reference.elem) {
+                return refuse(span, diagnostics);
+            }
+            let owned = match &*reference.elem {
+                Type::Path(path) if path.path.is_ident("str") => parse_quote!(::std::string::String),
+                Type::Slice(slice) => {
+                    let element = &slice.elem;
+                    parse_quote!(::std::vec::Vec<#element>)
+                }
+                Type::TraitObject(object) => return refuse(object.span(), diagnostics),
+                other => other.clone(),
+            };
+            Param::Borrowed { field, reference: reference.clone(), owned }
+        }
+        Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "State") => {
+            match path.path.segments.last().map(|last| &last.arguments) {
+                Some(syn::PathArguments::AngleBracketed(arguments)) if arguments.args.len() == 1 => {
+                    Param::State(param.ty.as_ref().clone())
+                }
+                _ => Param::Value { field, ty: (*param.ty).clone() },
+            }
+        }
+        ty => {
+            if let Some(span) = signature::find_reference(ty) {
+                diagnostics.error(
+                    span,
+                    "W0009",
+                    format!("a task cannot take `{}`: its input is stored before it runs", signature::show(ty)),
+                    "own the data inside of the type: `Option<String>` for `Option<&str>`, `Vec<String>` for `Vec<&str>`",
+                );
+                return Param::Value { field, ty: parse_quote!(()) };
+            }
+            Param::Value { field, ty: ty.clone() }
+        }
+    }
+}
+
+fn last_segment(ty: &Type) -> Option<&Ident> {
+    match ty {
+        Type::Path(path) => path.path.segments.last().map(|last| &last.ident),
+        _ => None,
+    }
+}
+
+fn items(
+    function: &ItemFn,
+    attributes: &attributes::TaskAttributes,
+    params: &[Param],
+    broken: bool,
+) -> TokenStream {
+    let vis = &function.vis;
+    let ident = &function.sig.ident;
+    let name = attributes.name.as_ref().map_or_else(|| body::text(ident), syn::LitStr::value);
+    let output = signature::output(function);
+    let (docs, others): (Vec<&Attribute>, Vec<&Attribute>) =
+        function.attrs.iter().partition(|attr| attr.path().is_ident("doc"));
+    let input_doc = format!("The input of the task [`{ident}`](fn@{ident}), and the type that names it.");
+
+    let (mut fields, mut owned, mut arguments) = (Vec::new(), Vec::new(), Vec::new());
+    for param in params {
+        match param {
+            Param::Value { field, ty } => {
+                fields.push(field);
+                owned.push(ty.clone());
+                arguments.push(quote!(#field: #ty));
+            }
+            Param::Borrowed { field, reference, owned: ty } => {
+                fields.push(field);
+                owned.push(ty.clone());
+                arguments.push(quote!(#field: #reference));
+            }
+            Param::Context | Param::State(_) => {}
+        }
+    }
+    let call = call(ident, params, &fields);
+    let requirements = params.iter().filter_map(|param| match param {
+        Param::State(ty) => {
+            let span = ty.span();
+            Some(quote_spanned!(span=> <#ty as ::workflow_runtime::__private::Extract>::requirement()))
+        }
+        _ => None,
+    });
+    let options = options(attributes);
+    let context = Ident::new("__context", Span::mixed_site());
+    let run = if broken {
+        quote!(::core::unreachable!("this task did not compile"))
+    } else {
+        run(function, attributes, params, &fields, &context)
+    };
+    let output_span = output.span();
+    let output_type = quote_spanned!(output_span=> type Output = #output;);
+
+    quote! {
+        #(#docs)*
+        #(#others)*
+        #vis fn #ident(#(#arguments),*) -> ::workflow_runtime::TaskCall<#ident> { #call }
+
+        #[doc = #input_doc]
+        #[allow(non_camel_case_types)]
+        #[derive(
+            ::workflow_runtime::__private::serde::Serialize,
+            ::workflow_runtime::__private::serde::Deserialize,
+        )]
+        #[serde(crate = "::workflow_runtime::__private::serde")]
+        #vis struct #ident { #(#fields: #owned),* }
+
+        impl ::core::fmt::Debug for #ident {
+            fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                formatter.debug_struct(#name).finish_non_exhaustive()
+            }
+        }
+
+        impl ::workflow_runtime::Task for #ident {
+            const NAME: &'static str = #name;
+            #output_type
+
+            fn options() -> ::workflow_runtime::TaskOptions { #options }
+
+            fn requirements() -> ::std::vec::Vec<::workflow_runtime::__private::StateRequirement> {
+                ::std::vec![#(#requirements),*]
+            }
+
+            fn failure(__output: &Self::Output) -> ::core::option::Option<::std::string::String> {
+                #[allow(unused_imports)]
+                use ::workflow_runtime::__private::{AnyOutput as _, ResultOutput as _};
+                (&::workflow_runtime::__private::Output(__output)).__failure()
+            }
+
+            fn from_failure(
+                __failure: ::workflow_runtime::TaskFailure,
+            ) -> ::core::result::Result<Self::Output, ::workflow_runtime::TaskFailure> {
+                #[allow(unused_imports)]
+                use ::workflow_runtime::__private::{AnyFailure as _, ErrorFailure as _};
+                (&::workflow_runtime::__private::Fails::<Self::Output>::new()).__from_failure(__failure)
+            }
+
+            async fn run(self, #context: &::workflow_runtime::TaskContext) -> Self::Output { #run }
+        }
+    }
+}
+
+/// The body of the function that makes a call.
+fn call(ident: &Ident, params: &[Param], fields: &[&Ident]) -> TokenStream {
+    if !params.iter().any(|param| matches!(param, Param::Borrowed { .. })) {
+        return quote!(::workflow_runtime::TaskCall::new(#ident { #(#fields),* }));
+    }
+    // References are encoded at once, so the call owns its input and borrows nothing.
+    let lifetime = Lifetime::new("'__call", Span::mixed_site());
+    let types = params.iter().filter_map(|param| match param {
+        Param::Value { ty, .. } => Some(quote!(#ty)),
+        Param::Borrowed { reference, .. } => {
+            let elem = &reference.elem;
+            Some(quote!(&#lifetime #elem))
+        }
+        _ => None,
+    });
+    quote! {
+        #[derive(::workflow_runtime::__private::serde::Serialize)]
+        #[serde(crate = "::workflow_runtime::__private::serde")]
+        struct __Borrowed<#lifetime> { #(#fields: #types),* }
+        ::workflow_runtime::TaskCall::encoded(::workflow_runtime::__private::encode(&__Borrowed { #(#fields),* }))
+    }
+}
+
+fn options(attributes: &attributes::TaskAttributes) -> TokenStream {
+    let mut options = quote!(::workflow_runtime::TaskOptions::default());
+    if let Some(retry) = &attributes.retry {
+        let attempts = retry.max_attempts;
+        let backoff = match &retry.backoff {
+            Some(backoff) => backoff.tokens(),
+            None => quote!(::core::default::Default::default()),
+        };
+        options = quote!(#options.with_retry(::workflow_runtime::RetryPolicy::new(#attempts, #backoff)));
+    }
+    if let Some(timeout) = attributes.timeout {
+        let (seconds, nanos) = (timeout.as_secs(), timeout.subsec_nanos());
+        options = quote!(#options.with_timeout(::core::time::Duration::new(#seconds, #nanos)));
+    }
+    if attributes.blocking {
+        options = quote!(#options.with_blocking(true));
+    }
+    options
+}
+
+/// Calls the function as it was written, with its arguments taken from the input and the context.
+fn run(
+    function: &ItemFn,
+    attributes: &attributes::TaskAttributes,
+    params: &[Param],
+    fields: &[&Ident],
+    context: &Ident,
+) -> TokenStream {
+    let mut inner = function.clone();
+    inner.attrs.retain(|attr| !attr.path().is_ident("doc"));
+    inner.vis = syn::Visibility::Inherited;
+    let name = Ident::new("__as_written", Span::mixed_site());
+    inner.sig.ident = name.clone();
+    let arguments = params.iter().map(|param| match param {
+        Param::Context => quote!(#context),
+        Param::State(ty) => quote!(<#ty as ::workflow_runtime::__private::Extract>::extract(#context)),
+        Param::Value { field, .. } => quote!(#field),
+        Param::Borrowed { field, .. } => quote!(&#field),
+    });
+    let awaited = function.sig.asyncness.is_some().then(|| quote!(.await));
+    let _ = attributes;
+    quote! {
+        #inner
+        let Self { #(#fields),* } = self;
+        #name(#(#arguments),*) #awaited
+    }
+}

@@ -1,0 +1,138 @@
+//! Emits the items of a `#[workflow]`: the input type, the function that makes a call, and the state machine.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Attribute, FnArg, ItemFn, parse_quote};
+
+use crate::body::{self, Param};
+use crate::diag::Diagnostics;
+use crate::{attributes, signature};
+
+/// Expands `#[workflow(attributes)] item`.
+pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream {
+    let function: ItemFn = match syn::parse2(item.clone()) {
+        Ok(function) => function,
+        Err(error) => {
+            let mut diagnostics = Diagnostics::default();
+            diagnostics.error(error.span(), "W0007", format!("#[workflow] stands on an `async fn`: {error}"), "put it on a free async function");
+            let errors = diagnostics.into_tokens();
+            return quote!(#errors #item);
+        }
+    };
+    let mut diagnostics = Diagnostics::default();
+    let attributes = attributes::workflow(attributes, &mut diagnostics);
+    signature::check(&function, "workflow", true, &mut diagnostics);
+    let params = params(&function, &mut diagnostics);
+    let output = signature::output(&function);
+    let bodies: Vec<Param> = params
+        .iter()
+        .map(|(field, param)| Param { field: field.clone(), pat: (*param.pat).clone() })
+        .collect();
+    let compiled = body::compile(&bodies, &output, &function.block, &mut diagnostics);
+
+    let vis = &function.vis;
+    let ident = &function.sig.ident;
+    let name = attributes.name.map_or_else(|| body::text(ident), |name| name.value());
+    let (docs, others): (Vec<&Attribute>, Vec<&Attribute>) =
+        function.attrs.iter().partition(|attr| attr.path().is_ident("doc"));
+    let fields: Vec<_> = params.iter().map(|(field, _)| field).collect();
+    let types: Vec<_> = params.iter().map(|(_, param)| &param.ty).collect();
+    let input_doc = format!("The input of the workflow [`{ident}`](fn@{ident}), and the type that names it.");
+    let (points, run) = match &compiled {
+        Some(compiled) => (compiled.points.clone(), compiled.run.clone()),
+        // With a mistake in the body the item survives, so that its callers are not in error as well.
+        None => (Vec::new(), quote!(::core::unreachable!("this workflow did not compile"))),
+    };
+    let editor = compiled.is_none().then(|| editor_copy(&function));
+    let errors = diagnostics.into_tokens();
+    let input = proc_macro2::Ident::new("__input", proc_macro2::Span::mixed_site());
+    let context = proc_macro2::Ident::new("__context", proc_macro2::Span::mixed_site());
+    let async_token = quote!(async);
+
+    quote! {
+        #errors
+        #editor
+
+        #(#docs)*
+        #(#others)*
+        #vis fn #ident(#(#fields: #types),*) -> ::workflow_runtime::WorkflowCall<#ident> {
+            ::workflow_runtime::WorkflowCall::new(#ident { #(#fields),* })
+        }
+
+        #[doc = #input_doc]
+        #[allow(non_camel_case_types)]
+        #[derive(
+            ::core::fmt::Debug,
+            ::workflow_runtime::__private::serde::Serialize,
+            ::workflow_runtime::__private::serde::Deserialize,
+        )]
+        #[serde(crate = "::workflow_runtime::__private::serde")]
+        #vis struct #ident { #(#fields: #types),* }
+
+        #[allow(
+            clippy::all,
+            clippy::pedantic,
+            path_statements,
+            unreachable_code,
+            unreachable_patterns,
+            unused_assignments,
+            unused_braces,
+            unused_labels,
+            unused_mut,
+            unused_parens,
+            unused_variables,
+        )]
+        impl ::workflow_runtime::Workflow for #ident {
+            const NAME: &'static str = #name;
+            const POINTS: &'static [&'static str] = &[#(#points),*];
+            type Output = #output;
+
+            fn failure(__output: &Self::Output) -> ::core::option::Option<::std::string::String> {
+                #[allow(unused_imports)]
+                use ::workflow_runtime::__private::{AnyOutput as _, ResultOutput as _};
+                (&::workflow_runtime::__private::Output(__output)).__failure()
+            }
+
+            #async_token fn run(
+                #input: ::core::option::Option<Self>,
+                #context: &mut ::workflow_runtime::WorkflowContext,
+            ) -> #output {
+                #run
+            }
+        }
+    }
+}
+
+/// The parameters with the fields of the input that hold them.
+fn params(function: &ItemFn, diagnostics: &mut Diagnostics) -> Vec<(proc_macro2::Ident, syn::PatType)> {
+    let mut params = Vec::new();
+    for (index, arg) in function.sig.inputs.iter().enumerate() {
+        let FnArg::Typed(param) = arg else { continue };
+        if let Some(span) = signature::find_reference(&param.ty) {
+            diagnostics.error(
+                span,
+                "W0008",
+                format!("a workflow's argument is stored, so it cannot be `{}`", signature::show(&param.ty)),
+                "take it by value: `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`",
+            );
+            let mut owned = param.clone();
+            *owned.ty = parse_quote!(());
+            params.push((signature::field(&param.pat, index), owned));
+            continue;
+        }
+        params.push((signature::field(&param.pat, index), param.clone()));
+    }
+    params
+}
+
+/// The function as it was written, for editors only: completion goes on working inside a body that has a mistake.
+fn editor_copy(function: &ItemFn) -> TokenStream {
+    let mut copy = function.clone();
+    copy.attrs.clear();
+    copy.sig.ident = quote::format_ident!("__{}_as_written", body::text(&function.sig.ident));
+    quote! {
+        #[cfg(rust_analyzer)]
+        #[allow(unexpected_cfgs, dead_code)]
+        #copy
+    }
+}

@@ -1,0 +1,91 @@
+//! Tells `Result` outputs from others where only the compiler knows the type.
+//!
+//! Generated code calls a method on a probe; method resolution finds the more specific implementation first because it
+//! needs one automatic reference less.
+
+use std::fmt::Display;
+use std::marker::PhantomData;
+
+use crate::TaskFailure;
+
+/// A task's or workflow's output under examination.
+#[derive(Debug)]
+pub struct Output<'a, T>(pub &'a T);
+
+/// Found for `Result` outputs.
+pub trait ResultOutput {
+    /// The error's message, if this is an error.
+    fn __failure(&self) -> Option<String>;
+}
+
+impl<T, E: Display> ResultOutput for Output<'_, Result<T, E>> {
+    fn __failure(&self) -> Option<String> {
+        self.0.as_ref().err().map(ToString::to_string)
+    }
+}
+
+/// Found for `Result` outputs whose error has no `Display`.
+pub trait OpaqueOutput {
+    /// A general message, if this is an error.
+    fn __failure(&self) -> Option<String>;
+}
+
+impl<T, E> OpaqueOutput for &Output<'_, Result<T, E>> {
+    fn __failure(&self) -> Option<String> {
+        self.0.as_ref().err().map(|_| format!("an error of type `{}`", std::any::type_name::<E>()))
+    }
+}
+
+/// Found for every other output: it is no failure.
+pub trait AnyOutput {
+    /// Always `None`.
+    fn __failure(&self) -> Option<String>;
+}
+
+impl<T> AnyOutput for &&Output<'_, T> {
+    fn __failure(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Stands for an output type that a failure may be turned into.
+#[derive(Debug)]
+pub struct Fails<T>(PhantomData<T>);
+
+impl<T> Fails<T> {
+    /// A probe for `T`.
+    #[expect(clippy::new_without_default, reason = "called by generated code only")]
+    pub fn new() -> Self {
+        Fails(PhantomData)
+    }
+}
+
+/// Found for `Result` outputs whose error can hold a [`TaskFailure`].
+pub trait ErrorFailure {
+    /// The output type.
+    type Output;
+    /// The failure as an `Err` output.
+    fn __from_failure(&self, failure: TaskFailure) -> Result<Self::Output, TaskFailure>;
+}
+
+impl<T, E: From<TaskFailure>> ErrorFailure for Fails<Result<T, E>> {
+    type Output = Result<T, E>;
+    fn __from_failure(&self, failure: TaskFailure) -> Result<Self::Output, TaskFailure> {
+        Ok(Err(E::from(failure)))
+    }
+}
+
+/// Found for every other output: the failure is given back.
+pub trait AnyFailure {
+    /// The output type.
+    type Output;
+    /// Always the failure.
+    fn __from_failure(&self, failure: TaskFailure) -> Result<Self::Output, TaskFailure>;
+}
+
+impl<T> AnyFailure for &Fails<T> {
+    type Output = T;
+    fn __from_failure(&self, failure: TaskFailure) -> Result<Self::Output, TaskFailure> {
+        Err(failure)
+    }
+}
