@@ -1,1 +1,3 @@
-//! placeholder
+//! Plain data shared by every part of the workflow system.
+
+pub mod codec;
