@@ -121,26 +121,44 @@ impl<'de> Deserializer<'de> {
             .map_err(|_| self.error(ErrorKind::NumberTooLarge { limit: "u64" }))
     }
 
+    #[inline]
     fn varint_128(&mut self) -> Result<u128, Error> {
         let first = self.byte("a number")?;
         self.varint_128_after(first)
     }
 
+    #[inline]
     fn varint_128_after(&mut self, first: u8) -> Result<u128, Error> {
-        let mut value = u128::from(first & 0x7F);
+        let mut value = u64::from(first & 0x7F);
         let mut shift = 0;
         let mut byte = first;
         while byte >= 0x80 {
-            byte = self.byte("the rest of a number")?;
             shift += 7;
+            if shift == 63 {
+                return self.varint_128_beyond(value);
+            }
+            byte = self.byte("the rest of a number")?;
+            value |= u64::from(byte & 0x7F) << shift;
+        }
+        Ok(value.into())
+    }
+
+    /// Continues after the first nine bytes, which hold 63 bits.
+    fn varint_128_beyond(&mut self, low: u64) -> Result<u128, Error> {
+        let mut value = u128::from(low);
+        for shift in (63..128).step_by(7) {
+            let byte = self.byte("the rest of a number")?;
             let bits = u128::from(byte & 0x7F);
             // The nineteenth byte holds the topmost two bits.
-            if shift > 126 || (shift == 126 && bits > 0b11) {
-                return Err(self.error(ErrorKind::NumberTooLarge { limit: "u128" }));
+            if shift == 126 && bits > 0b11 {
+                break;
             }
             value |= bits << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
         }
-        Ok(value)
+        Err(self.error(ErrorKind::NumberTooLarge { limit: "u128" }))
     }
 
     /// A count of items of at least `size` bytes each, which the rest of the input can hold.

@@ -19,6 +19,16 @@ pub(super) struct Serializer<'a> {
     depth: u32,
     /// An element failed: what was written is not a value, even if a user's `Serialize` goes on.
     failed: bool,
+    byte: ByteElement,
+}
+
+/// How a sequence collects its `u8`s without a tag each: it asks before each element, and `serialize_u8` leaves the
+/// value here instead of writing it. Whatever has parts of its own withdraws the question first.
+#[derive(Clone, Copy)]
+enum ByteElement {
+    NotAsked,
+    Asked,
+    Given(u8),
 }
 
 impl<'a> Serializer<'a> {
@@ -28,6 +38,7 @@ impl<'a> Serializer<'a> {
             names: Interner::new(),
             depth: 0,
             failed: false,
+            byte: ByteElement::NotAsked,
         }
     }
 
@@ -45,6 +56,7 @@ impl<'a> Serializer<'a> {
             return Err(Error::new(ErrorKind::TooDeep { limit: MAX_DEPTH }));
         }
         self.depth += 1;
+        self.byte = ByteElement::NotAsked;
         Ok(())
     }
 
@@ -79,6 +91,7 @@ impl<'a> Serializer<'a> {
             announced: length,
             count: 0,
             levels: 1,
+            is_raw: kind == Kind::Sequence && length >= PACKED_MIN,
             key_is_open: false,
         })
     }
@@ -127,12 +140,13 @@ pub(super) fn write_unsigned(out: &mut Vec<u8>, value: u64) {
     }
 }
 
-/// Writes both forms and takes one back: random bytes would make a branch mispredict every other time.
 #[inline]
 fn write_byte(out: &mut Vec<u8>, value: u8) {
-    let inline = value <= tag::INLINE_INTEGER_MAX;
-    out.extend_from_slice(&[if inline { value } else { tag::BYTE }, value]);
-    out.truncate(out.len() - usize::from(inline));
+    if value <= tag::INLINE_INTEGER_MAX {
+        out.push(value);
+    } else {
+        out.extend_from_slice(&[tag::BYTE, value]);
+    }
 }
 
 #[inline]
@@ -247,6 +261,8 @@ pub(super) struct Compound<'s, 'a> {
     count: usize,
     /// How many levels of nesting it ends.
     levels: u32,
+    /// So far all elements are `u8`s, and stand in the body as raw bytes.
+    is_raw: bool,
     key_is_open: bool,
 }
 
@@ -269,8 +285,30 @@ impl Compound<'_, '_> {
     #[inline]
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         let index = self.count;
+        if self.is_raw {
+            let end = self.serializer.out.len();
+            self.serializer.byte = ByteElement::Asked;
+            self.write(value, || Segment::Index(index))?;
+            match std::mem::replace(&mut self.serializer.byte, ByteElement::NotAsked) {
+                ByteElement::Given(byte) => self.serializer.out.push(byte),
+                ByteElement::Asked | ByteElement::NotAsked => self.leave_raw(end),
+            }
+        } else {
+            self.write(value, || Segment::Index(index))?;
+        }
         self.count += 1;
-        self.write(value, || Segment::Index(index))
+        Ok(())
+    }
+
+    /// Gives the raw bytes between the header and `end` their tags.
+    #[cold]
+    fn leave_raw(&mut self, end: usize) {
+        self.is_raw = false;
+        let mut elements = Vec::with_capacity(2 * (end - self.body));
+        for &byte in &self.serializer.out[self.body..end] {
+            write_byte(&mut elements, byte);
+        }
+        self.serializer.out.splice(self.body..end, elements);
     }
 
     #[inline]
@@ -285,7 +323,9 @@ impl Compound<'_, '_> {
         if self.count != self.announced {
             self.correct_header();
         }
-        if self.kind == Kind::Sequence {
+        if self.is_raw {
+            self.serializer.out[self.header] = tag::PACKED;
+        } else if self.kind == Kind::Sequence {
             pack(self.serializer.out, self.header, self.body, self.count);
         }
         self.serializer.depth -= self.levels;
@@ -294,6 +334,9 @@ impl Compound<'_, '_> {
 
     #[cold]
     fn correct_header(&mut self) {
+        if self.is_raw {
+            self.leave_raw(self.serializer.out.len());
+        }
         let mut header = Vec::with_capacity(8);
         write_header(&mut header, self.kind, self.count);
         let length = header.len();
@@ -324,7 +367,6 @@ impl<'s, 'a> ser::Serializer for &'s mut Serializer<'a> {
     type SerializeStructVariant = Compound<'s, 'a>;
 
     integers! {
-        serialize_u8(u8) => write_byte,
         serialize_u16(u16) => write_unsigned,
         serialize_u32(u32) => write_unsigned,
         serialize_u64(u64) => write_unsigned,
@@ -334,6 +376,15 @@ impl<'s, 'a> ser::Serializer for &'s mut Serializer<'a> {
         serialize_i32(i32) => write_signed,
         serialize_i64(i64) => write_signed,
         serialize_i128(i128) => write_signed_128,
+    }
+
+    #[inline]
+    fn serialize_u8(self, value: u8) -> Result<(), Error> {
+        match self.byte {
+            ByteElement::Asked => self.byte = ByteElement::Given(value),
+            ByteElement::NotAsked | ByteElement::Given(_) => write_byte(self.out, value),
+        }
+        Ok(())
     }
 
     #[inline]
