@@ -11,9 +11,9 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::MAX_DEPTH;
-use super::de::{Deserializer, read_name};
+use super::de::read_name;
 use super::error::{Error, ErrorKind, Segment};
+use super::read::{DECODE_DEPTH, Deserializer};
 
 /// Fails if a type took fewer elements than there are.
 #[inline]
@@ -425,8 +425,8 @@ struct PackedByte {
 
 impl PackedByte {
     fn deeper(self) -> Result<Self, Error> {
-        if self.depth >= 2 * MAX_DEPTH {
-            return Err(Error::new(ErrorKind::TooDeep { limit: 2 * MAX_DEPTH }));
+        if self.depth >= DECODE_DEPTH {
+            return Err(Error::new(ErrorKind::TooDeep { limit: DECODE_DEPTH }));
         }
         Ok(Self {
             depth: self.depth + 1,

@@ -12,11 +12,53 @@ use super::ser::{self, Kind};
 use super::{MAX_DEPTH, decode, tag};
 
 /// Shows a value as JSON.
+///
+/// Structs and maps are objects; enums are shown as `serde_json` does it, a string or an object of one entry; `None` and
+/// units are `null`, and `Some` is its content; bytes are an array of numbers; a character is a string; an integer that
+/// needs more than 64 bits is a decimal string; a floating point number that JSON has no word for is `"NaN"`,
+/// `"Infinity"` or `"-Infinity"`. Keys that are numbers or booleans are shown as text. A map with compound keys, or with
+/// two keys of the same text, is an array of pairs.
+///
+/// [`decode`] reads a type from [`from_json`] of this, except that `Some(None)` and `Some(())` have become `None`, that
+/// the bits of a NaN are lost, and that a `Some` around an untagged type is gone.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use workflow_model::codec;
+///
+/// let bytes = codec::encode(&BTreeMap::from([(1_u8, Some('a')), (2, None)]))?;
+/// assert_eq!(codec::to_json(&bytes)?.to_string(), r#"{"1":"a","2":null}"#);
+/// # Ok::<(), codec::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// If the bytes are not exactly one value.
 pub fn to_json(bytes: &[u8]) -> Result<Value, Error> {
     decode::<Readable>(bytes).map(|readable| readable.0)
 }
 
-/// Encodes a JSON value.
+/// Encodes a JSON value so that a type is decoded from it as from its own encoding.
+///
+/// This is how an operator's edit becomes a stored value. What each type accepts is listed in the documentation of
+/// [`codec`](super).
+///
+/// ```
+/// use serde::Deserialize;
+/// use workflow_model::codec;
+///
+/// #[derive(Debug, PartialEq, Deserialize)]
+/// enum Method { Card { number: String }, Invoice }
+///
+/// let edited = serde_json::json!([{"Card": {"number": "4111"}}, "Invoice"]);
+/// let methods: Vec<Method> = codec::decode(&codec::from_json(&edited)?)?;
+/// assert_eq!(methods, [Method::Card { number: "4111".into() }, Method::Invoice]);
+/// # Ok::<(), codec::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// If the value is nested deeper than [`MAX_DEPTH`].
 pub fn from_json(value: &Value) -> Result<Vec<u8>, Error> {
     let mut out = vec![tag::FORMAT];
     write(&mut out, value, 0)?;
