@@ -1,1 +1,3 @@
-//! placeholder
+//! Durable workflows for Rust: the store that they are kept in.
+
+pub mod store;

@@ -5,12 +5,29 @@
 //! conditions hold at that moment; what [`Store::commit`] acknowledged survives the death of every process
 //! (unless the store was opened in an explicitly relaxed mode).
 
+mod clock;
+
+#[cfg(feature = "embedded")]
+mod embedded;
+
+mod group;
+mod memory;
+
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 
 use bytes::Bytes;
+
+pub use clock::{Clock, ManualClock, WallClock};
+#[cfg(feature = "embedded")]
+pub use embedded::{Durability, EmbeddedStore, EmbeddedStoreBuilder};
+
+pub use memory::MemoryStore;
+
+/// The longest key that every store takes, in bytes. The shortest has one byte.
+pub const MAX_KEY_BYTES: usize = 4096;
 
 /// A boxed future, the return type of every [`Store`] method (the trait is used as `Arc<dyn Store>`).
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -55,7 +72,8 @@ pub enum Verdict {
 
 /// An ordered key-value store that commits batches atomically.
 ///
-/// Keys are compared as bytes. Values may be empty. A store never sees what the bytes mean.
+/// Keys are compared as bytes and have 1 to [`MAX_KEY_BYTES`] bytes; the bounds of a scan and the keys of a `get` may be
+/// anything. Values may be empty. A store never sees what the bytes mean.
 pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Reads the values of `keys`, in their order, from one consistent snapshot.
     fn get<'a>(&'a self, keys: &'a [Bytes]) -> StoreFuture<'a, Vec<Option<Bytes>>>;
@@ -72,8 +90,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`CommitProfile::blocking`] says so; the engine polls it on a thread where that is harmless.
     ///
     /// # Errors
-    /// [`Error::Unknown`]: any of the batches may or may not be (or later become) durable; the caller must read back.
-    /// Every other error: none of the batches was applied.
+    /// [`Error::Unknown`]: any of the batches may be applied; the caller must read back. The outcome is decided (applied
+    /// or not) by the time a later read or commit of one of the batch's keys succeeds; it never changes afterwards.
+    /// Every other error: none of the batches was applied, and none will be.
     fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>>;
 
     /// The store's clock, in milliseconds since the Unix epoch. All nodes of a deployment share this clock; it never
@@ -101,14 +120,17 @@ pub struct CommitProfile {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The outcome of a commit is not known: it may be applied. Read back before deciding anything.
+    /// The outcome of a commit is not known: it may be applied. Read back before deciding anything: the outcome is
+    /// decided by the time a later read or commit of one of its keys succeeds, and never changes afterwards.
     #[error("the outcome of the commit is unknown: {0}")]
     Unknown(String),
     /// The store cannot serve now, and may again later (disk full, input/output error, network).
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
     /// Another process holds the store.
-    #[error("the store at `{path}` is in use by {holder}; stop that process, or give this one another folder")]
+    #[error(
+        "the store at `{path}` is in use by {holder}; stop that process, or give this one another folder"
+    )]
     InUse {
         /// The folder.
         path: String,
@@ -130,6 +152,14 @@ pub enum Error {
     /// The stored bytes contradict themselves.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
+    /// A key that no store takes.
+    #[error("a key of {size} bytes: keys have 1 to {limit} bytes")]
+    KeySize {
+        /// Size of the key in bytes.
+        size: usize,
+        /// The longest key in bytes, [`MAX_KEY_BYTES`].
+        limit: usize,
+    },
     /// A batch is larger than the store takes.
     #[error("a batch of {size} bytes is over the limit of {limit} bytes")]
     TooLarge {

@@ -1,0 +1,187 @@
+//! The tree's journal after a crash: cut off a torn end, and refuse damage that is not one.
+//!
+//! The tree itself cuts off an end that cannot be parsed, refuses to open when the last entry parses but its checksum
+//! fails (which a power loss can cause), and silently drops all that follows unreadable bytes in the middle. So before
+//! it opens, the active journal is read here. What follows the last whole entry is a torn write, never acknowledged,
+//! unless a whole newer entry comes after it: a synced store has at most one unacknowledged group, so that is damage.
+//!
+//! Format (fjall V3): an entry is `1, count: u32, number: u64`, then `count` items, then `3, xxh3 of the items: u64,
+//! "FJL", 3`. An item is `2, type: u8, compression: u8, keyspace: u64, key: u16, value: u32, stored value: u32` and the
+//! bytes of key and stored value, or `4, keyspace: u64`. All numbers are little endian; the file's rest is zero.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::store::{Durability, Error};
+
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+const CLEAR: u8 = 4;
+const TRAILER: &[u8; 4] = b"FJL\x03";
+/// An entry after damage is a newer one only if its number is that close to the last whole one's.
+const NUMBER_DISTANCE: u64 = 1 << 20;
+
+/// Cuts a torn end off the active journal in the tree's folder, if there is one.
+pub(super) fn mend(tree: &Path, durability: Durability) -> Result<(), Error> {
+    let Some(path) = active(tree).map_err(|error| unavailable(tree, &error))? else {
+        return Ok(());
+    };
+    let damage = inspect(&path).map_err(|error| unavailable(&path, &error))?;
+    let Some(damage) = damage else {
+        return Ok(());
+    };
+    if damage.has_newer_entry && durability == Durability::Synced {
+        return Err(Error::Corrupt(format!(
+            "`{}` is damaged at byte {}, before entries that are whole; restore a copy, or open the store once \
+             with relaxed durability to drop everything from there on",
+            path.display(),
+            damage.offset,
+        )));
+    }
+    let cut = || {
+        let file = OpenOptions::new().write(true).open(&path)?;
+        file.set_len(damage.offset)?;
+        file.sync_all()
+    };
+    cut().map_err(|error| unavailable(&path, &error))
+}
+
+fn unavailable(path: &Path, error: &io::Error) -> Error {
+    Error::Unavailable(format!("`{}`: {error}", path.display()))
+}
+
+/// The journal that the tree would write to: the one with the highest number.
+fn active(tree: &Path) -> io::Result<Option<PathBuf>> {
+    let entries = match fs::read_dir(tree) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut newest = None;
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let number = name
+            .and_then(|name| name.strip_suffix(".jnl"))
+            .and_then(|stem| stem.parse::<u64>().ok());
+        newest = newest.max(number.map(|number| (number, path)));
+    }
+    Ok(newest.map(|(_, path)| path))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Damage {
+    /// Where the last whole entry ends.
+    offset: u64,
+    has_newer_entry: bool,
+}
+
+fn inspect(path: &Path) -> io::Result<Option<Damage>> {
+    let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let (mut offset, mut number) = (0, 0);
+    let mut items = Vec::new();
+    while let Some(entry) = read_entry(&mut reader, &mut items)? {
+        offset += entry.bytes;
+        number = entry.number;
+    }
+    reader.seek(SeekFrom::Start(offset))?;
+    let rest = read_trimmed(&mut reader)?;
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let newer = number..number.saturating_add(NUMBER_DISTANCE);
+    let mut has_newer_entry = false;
+    for start in 1..rest.len() {
+        if rest[start] == START
+            && let Some(entry) = read_entry(&mut &rest[start..], &mut items)?
+            && newer.contains(&entry.number)
+        {
+            has_newer_entry = true;
+            break;
+        }
+    }
+    Ok(Some(Damage {
+        offset,
+        has_newer_entry,
+    }))
+}
+
+/// The remaining bytes without the zeros at their end.
+fn read_trimmed(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let (mut rest, mut zeros) = (Vec::new(), 0);
+    let mut chunk = vec![0; 1 << 16];
+    loop {
+        let length = reader.read(&mut chunk)?;
+        if length == 0 {
+            return Ok(rest);
+        }
+        match chunk[..length].iter().rposition(|byte| *byte != 0) {
+            None => zeros += length,
+            Some(last) => {
+                rest.resize(rest.len() + zeros, 0);
+                rest.extend_from_slice(&chunk[..=last]);
+                zeros = length - last - 1;
+            }
+        }
+    }
+}
+
+struct Entry {
+    bytes: u64,
+    number: u64,
+}
+
+/// Reads one entry; `None` if there is none or it is not whole. `items` is scratch space.
+fn read_entry(reader: &mut impl Read, items: &mut Vec<u8>) -> io::Result<Option<Entry>> {
+    items.clear();
+    match try_read_entry(reader, items) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        result => result,
+    }
+}
+
+fn try_read_entry(reader: &mut impl Read, items: &mut Vec<u8>) -> io::Result<Option<Entry>> {
+    let [START] = read_array(reader)? else {
+        return Ok(None);
+    };
+    let count = u32::from_le_bytes(read_array(reader)?);
+    let number = u64::from_le_bytes(read_array(reader)?);
+    for _ in 0..count {
+        let [tag] = read_array(reader)?;
+        items.push(tag);
+        let variable = match tag {
+            ITEM => {
+                let head: [u8; 20] = read_array(reader)?;
+                items.extend_from_slice(&head);
+                let [.., k0, k1, _, _, _, _, v0, v1, v2, v3] = head;
+                u64::from(u16::from_le_bytes([k0, k1])) + u64::from(u32::from_le_bytes([v0, v1, v2, v3]))
+            }
+            CLEAR => 8,
+            _ => return Ok(None),
+        };
+        // Reads what is there, so that a damaged length allocates nothing.
+        let length = reader.by_ref().take(variable).read_to_end(items)?;
+        if length as u64 != variable {
+            return Ok(None);
+        }
+    }
+    let [END] = read_array(reader)? else {
+        return Ok(None);
+    };
+    let checksum = u64::from_le_bytes(read_array(reader)?);
+    let trailer: [u8; 4] = read_array(reader)?;
+    let is_whole = checksum == xxh3_64(items) && trailer == *TRAILER;
+    // Tag, count and number; tag, checksum and trailer.
+    let bytes = 13 + items.len() as u64 + 13;
+    Ok(is_whole.then_some(Entry { bytes, number }))
+}
+
+fn read_array<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    reader.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
