@@ -91,6 +91,13 @@ pub enum BlockedReason {
         /// Why it cannot be decoded.
         error: String,
     },
+    /// A variable or an operation's input cannot be stored.
+    Unencodable {
+        /// The name of the variable.
+        variable: String,
+        /// Why it cannot be encoded.
+        error: String,
+    },
     /// The code between two points panicked.
     Panicked {
         /// The message of the panic.
@@ -129,6 +136,10 @@ impl fmt::Display for BlockedReason {
                 f,
                 "the stored variable `{variable}` does not fit its type: {error}: make the type accept it \
                  (`#[serde(default)]`, `#[serde(alias)]`), or edit the variable"
+            ),
+            Self::Unencodable { variable, error } => write!(
+                f,
+                "`{variable}` cannot be stored: {error}: change its value or its type, then resume the instance"
             ),
             Self::Panicked { message } => write!(
                 f,

@@ -7,7 +7,8 @@ use std::vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::context::{Halt, Saver, WorkflowContext};
+use crate::context::{Saver, WorkflowContext};
+use crate::halt::Halt;
 use crate::Durable;
 
 /// What a loop keeps across awaits.
@@ -113,15 +114,15 @@ fn part(name: &'static str, what: &str) -> String {
 impl<T: Durable> LoopState for ItemsLoop<T> {
     fn save(&self, saver: &mut Saver<'_>, name: &'static str, slot: u32) {
         match &self.encoded {
-            Ok(encoded) => saver.constant_encoded(part(name, "items"), slot, encoded),
+            Ok(encoded) => saver.constant_encoded(&part(name, "items"), slot, encoded),
             Err(error) => saver.fail(name, error),
         }
-        saver.named_variable(part(name, "position"), &self.position);
+        saver.variable(&part(name, "position"), &self.position);
     }
     fn restore(context: &mut WorkflowContext, name: &'static str) -> Result<Self, Halt> {
         let encoded = context.restore_encoded(&part(name, "items"))?;
-        let items: Vec<T> = context.restore_named(&part(name, "items"))?;
-        let position: usize = context.restore_named(&part(name, "position"))?;
+        let items: Vec<T> = context.restore(&part(name, "items"))?;
+        let position: usize = context.restore(&part(name, "position"))?;
         let mut items = items.into_iter();
         if let Some(last) = position.checked_sub(1) {
             items.nth(last);

@@ -1,0 +1,284 @@
+//! Configures and opens an engine.
+
+use std::fmt;
+use std::marker::PhantomData;
+#[cfg(feature = "embedded")]
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::core::{Core, PAGE, Parts};
+use super::{WorkflowEngine, registry, runner, timers};
+use crate::keys::{self, Keys, Kind, SHARDS};
+use crate::store::{self, Batch, Condition, MemoryStore, Store, Verdict, Write};
+use crate::task_context::States;
+use crate::workflow::Registry;
+
+/// The version of the key layout and of the engine's records.
+const FORMAT: &[u8] = b"1";
+
+/// Why an engine was not built.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No store was given.
+    #[error("an engine needs a store: call `.embedded(folder)`, `.in_memory()` or `.store(store)`")]
+    NoStore,
+    /// Dependencies are missing or names clash; each line is one problem.
+    #[error("the engine cannot run its workflows:\n  {}", problems.join("\n  "))]
+    Registry {
+        /// All problems.
+        problems: Vec<String>,
+    },
+    /// A namespace that cannot be part of a key.
+    #[error("{namespace:?} cannot be a namespace: use 1 to 100 bytes without control characters")]
+    Namespace {
+        /// The refused name.
+        namespace: String,
+    },
+    /// The store holds records of another version.
+    #[error("the store has engine format {found}, this program reads {supported}; use a program of that version")]
+    Format {
+        /// The stored version.
+        found: String,
+        /// The version that this program reads.
+        supported: String,
+    },
+    /// Another engine opened the store at the same moment.
+    #[error("another engine opened the store at the same moment; only one engine can run on it")]
+    Contended,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+enum Source {
+    None,
+    Ready(Arc<dyn Store>),
+    #[cfg(feature = "embedded")]
+    Embedded(PathBuf),
+}
+
+/// An engine that is being configured.
+///
+/// ```
+/// use workflow_runtime::prelude::*;
+/// #[derive(Clone)]
+/// struct Mailer;
+/// #[task]
+/// async fn mail(State(_mailer): State<Mailer>, to: String) { let _ = to; }
+/// #[workflow]
+/// async fn welcome(to: String) { mail(to).await; }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// // What a task wants and the engine lacks is told before anything runs.
+/// let error = WorkflowEngine::<welcome>::builder().in_memory().build().await.unwrap_err();
+/// assert!(error.to_string().contains("Mailer"));
+/// assert!(error.to_string().contains("`mail`"));
+///
+/// let engine = WorkflowEngine::<welcome>::builder().in_memory().state(Mailer).build().await.unwrap();
+/// engine.start(welcome("you".into())).await.unwrap().result().await.unwrap();
+/// # });
+/// ```
+#[must_use = "nothing runs before `build()`"]
+pub struct EngineBuilder<R> {
+    source: Source,
+    states: States,
+    namespace: String,
+    waiting_in_memory: usize,
+    poison_limit: u32,
+    registry: PhantomData<fn() -> R>,
+}
+
+impl<R> fmt::Debug for EngineBuilder<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("EngineBuilder").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+impl<R: Registry> EngineBuilder<R> {
+    pub(super) fn new() -> Self {
+        EngineBuilder {
+            source: Source::None,
+            states: States::default(),
+            namespace: "default".to_owned(),
+            waiting_in_memory: 1000,
+            poison_limit: 20,
+            registry: PhantomData,
+        }
+    }
+
+    /// Keeps everything in the embedded store in this folder, which is made when it is missing. Each step is synced to
+    /// the disk before what depends on it starts.
+    #[cfg(feature = "embedded")]
+    pub fn embedded(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.source = Source::Embedded(folder.into());
+        self
+    }
+
+    /// Keeps everything in memory: for tests and trials, gone with the process.
+    pub fn in_memory(self) -> Self {
+        self.store(MemoryStore::new())
+    }
+
+    /// Keeps everything in this store.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.source = Source::Ready(Arc::new(store));
+        self
+    }
+
+    /// Gives tasks a dependency, one per type: a task takes it with a parameter `State(x): State<T>`.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.states.insert(value);
+        self
+    }
+
+    /// Keeps the instances of this engine apart from those of other namespaces in the same store; `default` otherwise.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// How many waiting instances may stay in memory, so that a message finds them at once; 1,000 otherwise. All others
+    /// cost no memory.
+    pub fn waiting_in_memory(mut self, instances: usize) -> Self {
+        self.waiting_in_memory = instances;
+        self
+    }
+
+    /// After how many deaths of the process at one and the same step of an instance that instance is blocked, so that
+    /// it cannot take the others down for ever; 20 otherwise.
+    pub fn poison_limit(mut self, deaths: u32) -> Self {
+        self.poison_limit = deaths.max(1);
+        self
+    }
+
+    /// Opens the store, takes it over, and continues every unfinished instance.
+    ///
+    /// # Errors
+    /// [`BuildError`] says what is wrong; nothing has run then.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time enabled.
+    pub async fn build(self) -> Result<WorkflowEngine<R>, BuildError> {
+        let (entries, problems) = registry::collect::<R>(&self.states);
+        if !problems.is_empty() {
+            return Err(BuildError::Registry { problems });
+        }
+        let namespace = self.namespace;
+        if namespace.is_empty() || namespace.len() > 100 || namespace.chars().any(char::is_control) {
+            return Err(BuildError::Namespace { namespace });
+        }
+        let store = match self.source {
+            Source::None => return Err(BuildError::NoStore),
+            Source::Ready(store) => store,
+            #[cfg(feature = "embedded")]
+            Source::Embedded(folder) => Arc::new(crate::store::EmbeddedStore::open(folder)?),
+        };
+        let opened = open(store.as_ref()).await?;
+        let core = Arc::new(
+            Core::new(Parts {
+                store,
+                keys: Keys::new(&namespace, opened.shards),
+                fence: opened.fence,
+                epoch: opened.epoch,
+                states: self.states,
+                entries,
+                poison_limit: self.poison_limit,
+                waiting_limit: self.waiting_in_memory,
+            })
+            .await?,
+        );
+        recover(&core, !opened.clean).await?;
+        tokio::spawn(timers::run(Arc::downgrade(&core)));
+        Ok(WorkflowEngine::new(core))
+    }
+}
+
+struct Opened {
+    epoch: u64,
+    fence: Condition,
+    shards: u16,
+    clean: bool,
+}
+
+/// Checks the format and takes the store over: whoever had it before cannot write any more.
+async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
+    let [format, epoch, shards, clean] = ["format", "epoch", "shards", "clean"].map(keys::meta);
+    let found = store.get(&[format.clone(), epoch.clone(), shards.clone(), clean.clone()]).await?;
+    let [found_format, found_epoch, found_shards, found_clean] = &found[..] else {
+        return Err(store::Error::Corrupt("a read of four keys gave another number of values".to_owned()).into());
+    };
+    if let Some(found) = found_format
+        && found != FORMAT
+    {
+        return Err(BuildError::Format {
+            found: String::from_utf8_lossy(found).into_owned(),
+            supported: String::from_utf8_lossy(FORMAT).into_owned(),
+        });
+    }
+    let before = match found_epoch {
+        None => 0,
+        Some(value) => number(value).ok_or_else(|| store::Error::Corrupt(format!("the epoch is {value:?}")))?,
+    };
+    let shard_count = match found_shards {
+        None => SHARDS,
+        Some(value) => number(value)
+            .and_then(|count| u16::try_from(count).ok())
+            .ok_or_else(|| store::Error::Corrupt(format!("the number of shards is {value:?}")))?,
+    };
+    let now = before + 1;
+    let value = Bytes::from(now.to_string());
+    let mut conditions = vec![match found_epoch {
+        None => Condition::Absent(epoch.clone()),
+        Some(found) => Condition::Equals(epoch.clone(), found.clone()),
+    }];
+    if found_format.is_none() {
+        conditions.push(Condition::Absent(format.clone()));
+    }
+    let batch = Batch {
+        conditions,
+        writes: vec![
+            Write::Put(epoch.clone(), value.clone()),
+            Write::Put(format, Bytes::from_static(FORMAT)),
+            Write::Put(shards, Bytes::from(shard_count.to_string())),
+            Write::Delete(clean),
+        ],
+    };
+    match store.commit(vec![batch]).await {
+        Ok(verdicts) if verdicts.first() == Some(&Verdict::Applied) => {}
+        Ok(_) => return Err(BuildError::Contended),
+        // Another engine would have written another number only if it began where this one did.
+        Err(store::Error::Unknown(_)) if store.get(&[epoch.clone()]).await?.first() == Some(&Some(value.clone())) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let clean = found_epoch.is_none() || found_clean == found_epoch;
+    Ok(Opened { epoch: now, fence: Condition::Equals(epoch, value), shards: shard_count, clean })
+}
+
+fn number(value: &Bytes) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// Continues every instance that had something to do.
+async fn recover(core: &Arc<Core>, crashed: bool) -> Result<(), store::Error> {
+    for shard in core.keys.shards() {
+        let range = core.keys.range(shard, Kind::Ready);
+        let mut start = range.start;
+        loop {
+            let page = core.store.scan(start..range.end.clone(), PAGE).await?;
+            let full = page.len() == PAGE;
+            for (key, _) in &page {
+                if let Some(id) = core.keys.id_of(key) {
+                    runner::activate(core, id, crashed);
+                }
+            }
+            match page.last() {
+                Some((key, _)) if full => start = keys::after(key),
+                _ => break,
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Group commit: every batch that is ready when the store is free goes into one store transaction.
+//!
+//! A store that blocks its caller is driven by a thread of its own; any other one by tasks, several commits in flight as
+//! the store's profile says. Batches of one instance never overlap, because it waits for each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::store::{Batch, CommitProfile, Error, Store, Verdict, Write};
+
+type Answer = Result<(Verdict, Batch), (Error, Batch)>;
+
+struct Request {
+    batch: Batch,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Commits batches in groups.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    store: Arc<dyn Store>,
+    profile: CommitProfile,
+    sender: mpsc::UnboundedSender<Request>,
+    /// Instances that run: with a single one there is nothing to group.
+    running: AtomicUsize,
+    groups: Arc<AtomicU64>,
+}
+
+impl Committer {
+    pub(crate) fn new(store: Arc<dyn Store>) -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let profile = store.profile();
+        let groups = Arc::<AtomicU64>::default();
+        if profile.blocking {
+            let (store, groups) = (store.clone(), groups.clone());
+            std::thread::Builder::new()
+                .name("workflow-commit".to_owned())
+                .spawn(move || on_thread(store.as_ref(), receiver, profile, &groups))?;
+        } else {
+            tokio::spawn(in_tasks(store.clone(), receiver, profile, groups.clone()));
+        }
+        Ok(Committer { store, profile, sender, running: AtomicUsize::new(0), groups })
+    }
+
+    /// Commits one batch, together with others. The batch comes back, so that it can be tried again.
+    /// An unknown outcome is never answered: it is resolved by reading.
+    pub(crate) async fn commit(&self, batch: Batch) -> Answer {
+        if self.profile.blocking && self.running.load(Ordering::Relaxed) <= 1 {
+            // Nothing to share a sync with: the way over another thread would only add to the latency.
+            self.groups.fetch_add(1, Ordering::Relaxed);
+            let mut answers = commit_group(self.store.as_ref(), vec![batch]).await;
+            return answers.pop().unwrap_or_else(|| unreachable!("one batch, one answer"));
+        }
+        let (answer, answered) = oneshot::channel();
+        if let Err(mpsc::error::SendError(request)) = self.sender.send(Request { batch, answer }) {
+            return Err((Error::Unavailable("the committer has ended".to_owned()), request.batch));
+        }
+        answered.await.unwrap_or_else(|_| {
+            Err((Error::Unavailable("the committer has ended".to_owned()), Batch::default()))
+        })
+    }
+
+    pub(crate) fn instance_begins(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn instance_ends(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many groups were committed.
+    pub(crate) fn groups(&self) -> u64 {
+        self.groups.load(Ordering::Relaxed)
+    }
+}
+
+fn on_thread(
+    store: &dyn Store,
+    mut receiver: mpsc::UnboundedReceiver<Request>,
+    profile: CommitProfile,
+    groups: &AtomicU64,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => runtime,
+        // Requests fail one by one: the receiver is dropped.
+        Err(_) => return,
+    };
+    while let Some(first) = receiver.blocking_recv() {
+        let (batches, answers) = drain(first, &mut receiver, profile);
+        groups.fetch_add(1, Ordering::Relaxed);
+        respond(runtime.block_on(commit_group(store, batches)), answers);
+    }
+}
+
+async fn in_tasks(
+    store: Arc<dyn Store>,
+    mut receiver: mpsc::UnboundedReceiver<Request>,
+    profile: CommitProfile,
+    groups: Arc<AtomicU64>,
+) {
+    let slots = Arc::new(Semaphore::new(profile.in_flight.max(1)));
+    while let Some(first) = receiver.recv().await {
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let (batches, answers) = drain(first, &mut receiver, profile);
+        groups.fetch_add(1, Ordering::Relaxed);
+        if profile.in_flight <= 1 {
+            respond(commit_group(store.as_ref(), batches).await, answers);
+            continue;
+        }
+        let store = store.clone();
+        tokio::spawn(async move {
+            respond(commit_group(store.as_ref(), batches).await, answers);
+            drop(slot);
+        });
+    }
+}
+
+fn drain(
+    first: Request,
+    receiver: &mut mpsc::UnboundedReceiver<Request>,
+    profile: CommitProfile,
+) -> (Vec<Batch>, Vec<oneshot::Sender<Answer>>) {
+    let mut bytes = size(&first.batch);
+    let (mut batches, mut answers) = (vec![first.batch], vec![first.answer]);
+    while bytes < profile.group_bytes {
+        let Ok(next) = receiver.try_recv() else { break };
+        bytes += size(&next.batch);
+        batches.push(next.batch);
+        answers.push(next.answer);
+    }
+    (batches, answers)
+}
+
+fn size(batch: &Batch) -> usize {
+    batch
+        .writes
+        .iter()
+        .map(|write| match write {
+            Write::Put(key, value) => key.len() + value.len(),
+            Write::Delete(key) => key.len(),
+        })
+        .sum()
+}
+
+fn respond(results: Vec<Answer>, answers: Vec<oneshot::Sender<Answer>>) {
+    for (result, answer) in results.into_iter().zip(answers) {
+        // A caller that went away does not need its answer.
+        let _ = answer.send(result);
+    }
+}
+
+/// Commits a group and gives one answer per batch.
+async fn commit_group(store: &dyn Store, group: Vec<Batch>) -> Vec<Answer> {
+    match store.commit(group.clone()).await {
+        Ok(verdicts) => verdicts.into_iter().zip(group).map(Ok).collect(),
+        Err(Error::Unknown(_)) => {
+            let mut answers = Vec::with_capacity(group.len());
+            for batch in group {
+                answers.push(resolve(store, batch).await);
+            }
+            answers
+        }
+        Err(error) => group.into_iter().map(|batch| Err((error.clone(), batch))).collect(),
+    }
+}
+
+/// Finds out whether a batch of unknown outcome was applied: its first `Put` has a value that no other batch writes (a
+/// step's number, a start's token, a message's key), and nobody overwrites it before the batch is answered.
+async fn resolve(store: &dyn Store, batch: Batch) -> Answer {
+    let proof = batch.writes.iter().find_map(|write| match write {
+        Write::Put(key, value) => Some((key.clone(), value.clone())),
+        Write::Delete(_) => None,
+    });
+    let mut pause = std::time::Duration::from_millis(1);
+    loop {
+        if let Some((key, value)) = &proof {
+            match store.get(std::slice::from_ref(key)).await {
+                Ok(found) if found.first().and_then(Option::as_ref) == Some(value) => {
+                    return Ok((Verdict::Applied, batch));
+                }
+                Ok(_) => {}
+                Err(error @ Error::Corrupt(_)) => return Err((error, batch)),
+                Err(_) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(std::time::Duration::from_secs(1));
+                    if pause >= std::time::Duration::from_secs(1) {
+                        return Err((Error::Unknown("the store cannot be read".to_owned()), batch));
+                    }
+                    continue;
+                }
+            }
+        }
+        // It was not applied: commit it again, alone.
+        match store.commit(vec![batch.clone()]).await {
+            Ok(verdicts) => match verdicts.first() {
+                Some(verdict) => return Ok((*verdict, batch)),
+                None => return Err((Error::Unavailable("the store gave no verdict".to_owned()), batch)),
+            },
+            Err(Error::Unknown(_)) => tokio::time::sleep(pause).await,
+            Err(error) => return Err((error, batch)),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! What the parts of an engine share: the store and its keys, the instances in memory, the clock, the end of the engine.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+use workflow_model::{InstanceId, codec};
+
+use super::committer::Committer;
+use super::hot::HotMap;
+use super::registry::Entry;
+use super::timers::Timers;
+use crate::halt::Halt;
+use crate::keys::{self, Keys, Kind};
+use crate::record::{MessageRecord, OutcomeRecord};
+use crate::store::{Condition, Error, Store};
+use crate::task_context::States;
+
+/// How many records one scan reads.
+pub(crate) const PAGE: usize = 1000;
+
+/// The shared parts of an engine.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Keys,
+    /// Holds as long as no other engine has opened the store.
+    pub(crate) fence: Condition,
+    pub(crate) committer: Committer,
+    pub(crate) hot: HotMap,
+    pub(crate) timers: Timers,
+    pub(crate) states: Arc<States>,
+    pub(crate) entries: HashMap<&'static str, Entry>,
+    pub(crate) counters: Counters,
+    /// After so many deaths of the process at one step, the step counts as their cause.
+    pub(crate) poison_limit: u32,
+    clock: Clock,
+    waiters: Mutex<HashMap<InstanceId, Vec<oneshot::Sender<OutcomeRecord>>>>,
+    stop: Stop,
+    message_count: AtomicU64,
+    tokens: AtomicU64,
+}
+
+/// A message that is stored and not received yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) key: Bytes,
+    pub(crate) signal: String,
+    pub(crate) payload: Bytes,
+}
+
+/// What an engine has done since it was built.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    commits: AtomicU64,
+    loads: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn committed(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn loaded(&self) {
+        self.loads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn loads(&self) -> u64 {
+        self.loads.load(Ordering::Relaxed)
+    }
+}
+
+/// The store's clock, followed with the process's own monotonic one between two looks at it.
+#[derive(Debug)]
+struct Clock {
+    base_ms: AtomicU64,
+    start: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Stop {
+    draining: AtomicBool,
+    stopped: AtomicBool,
+    notify: Notify,
+    running: AtomicUsize,
+    idle: Notify,
+}
+
+/// The parts that [`Core::new`] puts together.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Keys,
+    pub(crate) fence: Condition,
+    pub(crate) epoch: u64,
+    pub(crate) states: States,
+    pub(crate) entries: HashMap<&'static str, Entry>,
+    pub(crate) poison_limit: u32,
+    pub(crate) waiting_limit: usize,
+}
+
+impl Core {
+    pub(crate) async fn new(parts: Parts) -> Result<Self, Error> {
+        let now_ms = parts.store.now_ms().await?;
+        let committer =
+            Committer::new(parts.store.clone()).map_err(|error| Error::Unavailable(error.to_string()))?;
+        let timers = Timers::new(parts.keys.shards().len());
+        Ok(Core {
+            store: parts.store,
+            keys: parts.keys,
+            fence: parts.fence,
+            committer,
+            hot: HotMap::new(parts.waiting_limit),
+            timers,
+            states: Arc::new(parts.states),
+            entries: parts.entries,
+            counters: Counters::default(),
+            poison_limit: parts.poison_limit,
+            clock: Clock { base_ms: AtomicU64::new(now_ms), start: Instant::now() },
+            waiters: Mutex::default(),
+            stop: Stop::default(),
+            message_count: AtomicU64::new(0),
+            // Unique among all engines that ever open this store: the epoch is.
+            tokens: AtomicU64::new(parts.epoch << 32),
+        })
+    }
+
+    pub(crate) fn new_token(&self) -> u64 {
+        self.tokens.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_message(&self) -> u64 {
+        self.message_count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    // Time.
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        let elapsed = u64::try_from(self.clock.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.clock.base_ms.load(Ordering::Relaxed).saturating_add(elapsed)
+    }
+
+    /// Looks at the store's clock again; the engine's time never goes back.
+    pub(crate) async fn follow_clock(&self) {
+        if let Ok(store_ms) = self.store.now_ms().await {
+            let ahead = store_ms.saturating_sub(self.now_ms());
+            self.clock.base_ms.fetch_add(ahead, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn until(&self, due_ms: u64) -> Duration {
+        Duration::from_millis(due_ms.saturating_sub(self.now_ms()))
+    }
+
+    // Reads.
+
+    pub(crate) async fn read_one(&self, key: &Bytes) -> Result<Option<Bytes>, Error> {
+        Ok(self.store.get(std::slice::from_ref(key)).await?.pop().flatten())
+    }
+
+    pub(crate) async fn read_all(&self, range: std::ops::Range<Bytes>) -> Result<Vec<(Bytes, Bytes)>, Error> {
+        let mut all = Vec::new();
+        let mut start = range.start;
+        loop {
+            let page = self.store.scan(start..range.end.clone(), PAGE).await?;
+            let full = page.len() == PAGE;
+            start = match page.last() {
+                Some((key, _)) => keys::after(key),
+                None => return Ok(all),
+            };
+            all.extend(page);
+            if !full {
+                return Ok(all);
+            }
+        }
+    }
+
+    pub(crate) async fn read_messages(&self, id: &InstanceId) -> Result<Vec<Message>, Error> {
+        let records = self.read_all(self.keys.numbered_range(Kind::Message, id)).await?;
+        records
+            .into_iter()
+            .map(|(key, value)| {
+                let record: MessageRecord = decode(&key, &value)?;
+                Ok(Message { key, signal: record.signal, payload: record.payload })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn read_outcome(&self, id: &InstanceId) -> Result<Option<OutcomeRecord>, Error> {
+        let key = self.keys.of(Kind::Outcome, id);
+        self.read_one(&key).await?.map(|value| decode(&key, &value)).transpose()
+    }
+
+    // Results.
+
+    pub(crate) fn wait_for_outcome(&self, id: &InstanceId) -> oneshot::Receiver<OutcomeRecord> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = waiters.entry(id.clone()).or_default();
+        list.retain(|waiter| !waiter.is_closed());
+        list.push(sender);
+        receiver
+    }
+
+    pub(crate) fn announce(&self, id: &InstanceId, outcome: &OutcomeRecord) {
+        let waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        for waiter in waiters.into_iter().flatten() {
+            let _ = waiter.send(outcome.clone());
+        }
+    }
+
+    /// Nobody will ever be told: the engine has ended.
+    pub(crate) fn forget_waiters(&self) {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    // The end of the engine.
+
+    /// Whether the engine takes new work: no new attempt begins while it shuts down.
+    pub(crate) fn check_running(&self) -> Result<(), Halt> {
+        if self.stop.draining.load(Ordering::Acquire) { Err(Halt::Shutdown) } else { Ok(()) }
+    }
+
+    /// No new attempts begin; waiting instances leave.
+    pub(crate) fn drain(&self) {
+        self.stop.draining.store(true, Ordering::Release);
+        self.stop.notify.notify_waiters();
+        self.hot.wake_all();
+        self.timers.wake();
+    }
+
+    /// Attempts that run are dropped.
+    pub(crate) fn stop(&self) {
+        self.stop.stopped.store(true, Ordering::Release);
+        self.drain();
+        self.stop.notify.notify_waiters();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.stopped.load(Ordering::Acquire)
+    }
+
+    /// Waits until running attempts are to be dropped.
+    pub(crate) async fn stopped(&self) {
+        self.wait_for(|stop| stop.stopped.load(Ordering::Acquire)).await;
+    }
+
+    /// Waits until the engine takes no new work.
+    pub(crate) async fn draining(&self) {
+        self.wait_for(|stop| stop.draining.load(Ordering::Acquire)).await;
+    }
+
+    async fn wait_for(&self, holds: impl Fn(&Stop) -> bool) {
+        loop {
+            let notified = self.stop.notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if holds(&self.stop) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// The pause before a commit is tried again.
+    pub(crate) async fn wait_for_store(&self, failures: u32) -> Result<(), Halt> {
+        let pause = Duration::from_millis(10).saturating_mul(1 << failures.min(8));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.draining() => {
+                // While draining a commit still gets a few tries, then the step is given up: it is not acknowledged.
+                if self.is_stopped() || failures > 3 { Err(Halt::Shutdown) } else {
+                    tokio::time::sleep(pause).await;
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    pub(crate) fn instance_begins(&self) {
+        self.stop.running.fetch_add(1, Ordering::AcqRel);
+        self.committer.instance_begins();
+    }
+
+    pub(crate) fn instance_ends(&self) {
+        self.committer.instance_ends();
+        if self.stop.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.stop.idle.notify_waiters();
+        }
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.stop.running.load(Ordering::Acquire)
+    }
+
+    /// Waits until no instance is in memory.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let notified = self.stop.idle.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.running() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+/// Decodes a record of the engine.
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(key: &Bytes, value: &Bytes) -> Result<T, Error> {
+    codec::decode(value).map_err(|error| Error::Corrupt(format!("the record {key:?} cannot be read: {error}")))
+}

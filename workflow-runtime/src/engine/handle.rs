@@ -1,0 +1,244 @@
+//! A started instance, as its starter sees it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use workflow_model::{BlockedReason, InstanceId, InstanceStatus, codec};
+
+use super::core::{Core, decode};
+use super::runner;
+use crate::Signal;
+use crate::keys::Kind;
+use crate::operation;
+use crate::record::{self, End, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord};
+use crate::store::{self, Batch, Condition, Verdict, Write};
+use crate::workflow::Workflow;
+
+/// Why the result of an instance cannot be had.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResultError {
+    /// The instance cannot go on; once it is repaired, its result can be waited for again.
+    #[error("the instance `{id}` is blocked: {reason}")]
+    Blocked {
+        /// The instance.
+        id: InstanceId,
+        /// What stands in the way.
+        reason: BlockedReason,
+    },
+    /// There is no such instance.
+    #[error("there is no instance `{id}`")]
+    NotFound {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The stored output is not one of the expected type.
+    #[error("the output of `{id}` cannot be read as the workflow's output type: {error}")]
+    Output {
+        /// The instance.
+        id: InstanceId,
+        /// Why.
+        error: String,
+    },
+    /// The engine has ended; the instance goes on with the next one.
+    #[error("the engine has ended before the instance `{id}`; it goes on when an engine opens the store again")]
+    EngineEnded {
+        /// The instance.
+        id: InstanceId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Why a message was not accepted.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignalError {
+    /// There is no such instance.
+    #[error("there is no instance `{id}`; start it before signalling it")]
+    NotFound {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The instance has ended.
+    #[error("the instance `{id}` has ended; it receives nothing any more")]
+    Closed {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The message cannot be stored.
+    #[error("the message cannot be stored: {0}")]
+    Unencodable(String),
+    /// Another engine has opened the store.
+    #[error("another engine has taken the store over; this one can write no more")]
+    Fenced,
+    /// The store failed; unless it says that the outcome is unknown, the message is not stored.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// A handle to an instance of the workflow `W`. It holds nothing of the instance and may be cloned and dropped freely.
+pub struct WorkflowHandle<W> {
+    core: Arc<Core>,
+    id: InstanceId,
+    workflow: PhantomData<fn() -> W>,
+}
+
+impl<W> Clone for WorkflowHandle<W> {
+    fn clone(&self) -> Self {
+        WorkflowHandle { core: self.core.clone(), id: self.id.clone(), workflow: PhantomData }
+    }
+}
+
+impl<W> fmt::Debug for WorkflowHandle<W> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("WorkflowHandle").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<W: Workflow> WorkflowHandle<W> {
+    pub(crate) fn new(core: Arc<Core>, id: InstanceId) -> Self {
+        WorkflowHandle { core, id, workflow: PhantomData }
+    }
+
+    /// The instance's id.
+    pub fn id(&self) -> &InstanceId {
+        &self.id
+    }
+
+    /// Waits until the instance has ended, and gives what the workflow returned.
+    ///
+    /// # Errors
+    /// [`ResultError`] says why there is no result; an `Err` that the workflow returned is part of its output.
+    pub async fn result(&self) -> Result<W::Output, ResultError> {
+        let outcome = self.outcome().await?;
+        match outcome.end {
+            End::Blocked { reason } => Err(ResultError::Blocked { id: self.id.clone(), reason }),
+            End::Completed | End::Failed { .. } => codec::decode(&outcome.output)
+                .map_err(|error| ResultError::Output { id: self.id.clone(), error: error.to_string() }),
+        }
+    }
+
+    async fn outcome(&self) -> Result<OutcomeRecord, ResultError> {
+        // Asked for before the look, so that an end in between is not missed.
+        let waiting = self.core.wait_for_outcome(&self.id);
+        if let Some(outcome) = self.core.read_outcome(&self.id).await? {
+            return Ok(outcome);
+        }
+        let not_found = || ResultError::NotFound { id: self.id.clone() };
+        let key = self.core.keys.of(Kind::Instance, &self.id);
+        let instance = self.core.read_one(&key).await?.ok_or_else(not_found)?;
+        let instance: InstanceRecord = decode(&key, &instance)?;
+        if let Some(reason) = unknown(&self.core, &self.id, &instance).await? {
+            return Err(ResultError::Blocked { id: self.id.clone(), reason });
+        }
+        if self.core.is_stopped() {
+            return Err(ResultError::EngineEnded { id: self.id.clone() });
+        }
+        waiting.await.map_err(|_| ResultError::EngineEnded { id: self.id.clone() })
+    }
+
+    /// Where the instance stands, as the store has it.
+    ///
+    /// # Errors
+    /// When the store fails, or there is no such instance.
+    pub async fn status(&self) -> Result<InstanceStatus, ResultError> {
+        status(&self.core, &self.id).await?.ok_or_else(|| ResultError::NotFound { id: self.id.clone() })
+    }
+
+    /// Sends a message to the instance; it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`SignalError`] says why the message is not accepted.
+    pub async fn signal<S: Signal>(&self, message: S) -> Result<(), SignalError> {
+        let payload = codec::encode(&message).map_err(|error| SignalError::Unencodable(error.to_string()))?;
+        signal(&self.core, &self.id, S::NAME, payload.into()).await
+    }
+}
+
+/// Stores a message and makes the instance look at it.
+pub(crate) async fn signal(core: &Arc<Core>, id: &InstanceId, name: &str, payload: Bytes) -> Result<(), SignalError> {
+    let count = core.next_message();
+    let key = core.keys.message(id, core.now_ms(), count);
+    let record = record::encode(&MessageRecord { signal: name.to_owned(), payload });
+    let outcome_key = core.keys.of(Kind::Outcome, id);
+    // A blocked instance still takes messages; whoever repairs it finds them.
+    let mut conditions = vec![core.fence.clone(), Condition::Present(core.keys.of(Kind::Instance, id))];
+    match core.read_one(&outcome_key).await? {
+        None => conditions.push(Condition::Absent(outcome_key)),
+        Some(value) => {
+            let outcome: OutcomeRecord = decode(&outcome_key, &value)?;
+            if !matches!(outcome.end, End::Blocked { .. }) {
+                return Err(SignalError::Closed { id: id.clone() });
+            }
+            conditions.push(Condition::Equals(outcome_key, value));
+        }
+    }
+    // The value tells a waiting instance's next batch that a message came.
+    let ready = Bytes::copy_from_slice(&key[key.len() - 16..]);
+    let batch = Batch {
+        conditions,
+        writes: vec![Write::Put(key, record), Write::Put(core.keys.of(Kind::Ready, id), ready)],
+    };
+    match core.committer.commit(batch).await {
+        Ok((Verdict::Applied, _)) => {
+            if !core.hot.tell(id) {
+                runner::activate(core, id.clone(), false);
+            }
+            Ok(())
+        }
+        Ok((Verdict::Conflict(0), _)) => Err(SignalError::Fenced),
+        Ok((Verdict::Conflict(1), _)) => Err(SignalError::NotFound { id: id.clone() }),
+        Ok((Verdict::Conflict(_), _)) => Err(SignalError::Closed { id: id.clone() }),
+        Err((error, _)) => Err(error.into()),
+    }
+}
+
+/// Where an instance stands; `None` when there is none.
+pub(crate) async fn status(core: &Core, id: &InstanceId) -> Result<Option<InstanceStatus>, store::Error> {
+    let keys = [Kind::Instance, Kind::Outcome, Kind::State].map(|kind| core.keys.of(kind, id));
+    let found = core.store.get(&keys).await?;
+    let [Some(instance), outcome, state] = &found[..] else { return Ok(None) };
+    let outcome = outcome.as_ref().map(|value| decode::<OutcomeRecord>(&keys[1], value)).transpose()?;
+    if let Some(outcome) = outcome {
+        return Ok(Some(ended(outcome.end)));
+    }
+    let instance: InstanceRecord = decode(&keys[0], instance)?;
+    Ok(Some(open(core, &instance, state.clone())))
+}
+
+pub(crate) fn ended(end: End) -> InstanceStatus {
+    match end {
+        End::Completed => InstanceStatus::Completed,
+        End::Failed { error } => InstanceStatus::Failed { error },
+        End::Blocked { reason } => InstanceStatus::Blocked { reason },
+    }
+}
+
+/// The status of an instance without an outcome. That no code here knows its workflow or point is not stored: it is true
+/// of this program only.
+pub(crate) fn open(core: &Core, instance: &InstanceRecord, state: Option<Bytes>) -> InstanceStatus {
+    let Some(entry) = core.entries.get(instance.workflow.as_str()) else {
+        return InstanceStatus::Blocked { reason: BlockedReason::UnknownWorkflow { name: instance.workflow.clone() } };
+    };
+    let Some(Ok(state)) = state.map(StateRecord::read) else { return InstanceStatus::Running { point: None } };
+    if !entry.points.contains(&state.point.as_str()) {
+        return InstanceStatus::Blocked { reason: BlockedReason::UnknownPoint { point: state.point } };
+    }
+    if operation::is_task(&state.operation) {
+        InstanceStatus::Running { point: Some(state.point) }
+    } else {
+        InstanceStatus::Waiting { on: operation::describe_encoded(&state.operation), point: state.point }
+    }
+}
+
+async fn unknown(core: &Core, id: &InstanceId, instance: &InstanceRecord) -> Result<Option<BlockedReason>, store::Error> {
+    let state = core.read_one(&core.keys.of(Kind::State, id)).await?;
+    match open(core, instance, state) {
+        InstanceStatus::Blocked { reason } => Ok(Some(reason)),
+        _ => Ok(None),
+    }
+}

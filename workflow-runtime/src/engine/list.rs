@@ -1,0 +1,155 @@
+//! Lists instances.
+
+use bytes::Bytes;
+use workflow_model::{InstanceId, InstanceSummary};
+
+use super::core::{Core, decode};
+use super::handle;
+use crate::keys::{self, Kind};
+use crate::record::{End, InstanceRecord, OutcomeRecord, StateRecord};
+use crate::store::Error;
+
+/// Which instances to list.
+///
+/// ```
+/// use workflow_runtime::ListFilter;
+/// let filter = ListFilter::default().workflow("orders").open_only().limit(20);
+/// # let _ = filter;
+/// ```
+#[derive(Debug, Clone)]
+pub struct ListFilter {
+    workflow: Option<String>,
+    closed: Option<bool>,
+    limit: usize,
+    after: Option<InstanceId>,
+}
+
+impl Default for ListFilter {
+    /// All instances, 100 on a page.
+    fn default() -> Self {
+        ListFilter { workflow: None, closed: None, limit: 100, after: None }
+    }
+}
+
+impl ListFilter {
+    /// Only instances of this workflow.
+    #[must_use]
+    pub fn workflow(mut self, name: impl Into<String>) -> Self {
+        self.workflow = Some(name.into());
+        self
+    }
+
+    /// Only instances that have not ended.
+    #[must_use]
+    pub fn open_only(mut self) -> Self {
+        self.closed = Some(false);
+        self
+    }
+
+    /// Only instances that have ended.
+    #[must_use]
+    pub fn closed_only(mut self) -> Self {
+        self.closed = Some(true);
+        self
+    }
+
+    /// At most so many on a page; 1 to 1,000.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit.clamp(1, 1000);
+        self
+    }
+
+    /// The page behind the one that ended with this instance ([`Page::next`]).
+    #[must_use]
+    pub fn after(mut self, id: InstanceId) -> Self {
+        self.after = Some(id);
+        self
+    }
+}
+
+/// Some of the instances that match a [`ListFilter`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Page {
+    /// The instances.
+    pub instances: Vec<InstanceSummary>,
+    /// Give it to [`ListFilter::after`] for the next page; `None` when this is the last one.
+    pub next: Option<InstanceId>,
+}
+
+/// Instances are ordered by shard, then by id.
+pub(crate) async fn list(core: &Core, filter: ListFilter) -> Result<Page, Error> {
+    let mut instances = Vec::new();
+    let first = filter.after.as_ref().map_or(0, |id| core.keys.shard(id));
+    for shard in core.keys.shards().skip(usize::from(first)) {
+        let range = core.keys.range(shard, Kind::Instance);
+        let mut start = match &filter.after {
+            Some(id) if shard == first => keys::after(&core.keys.of(Kind::Instance, id)),
+            _ => range.start,
+        };
+        loop {
+            let size = filter.limit.clamp(16, 256);
+            let page = core.store.scan(start..range.end.clone(), size).await?;
+            let full = page.len() == size;
+            let Some((last, _)) = page.last() else { break };
+            start = keys::after(last);
+            for summary in summaries(core, page).await? {
+                let wanted = filter.workflow.as_ref().is_none_or(|name| *name == summary.workflow)
+                    && filter.closed.is_none_or(|closed| closed == summary.status.is_closed());
+                if !wanted {
+                    continue;
+                }
+                if instances.len() == filter.limit {
+                    let next = instances.last().map(|last: &InstanceSummary| last.id.clone());
+                    return Ok(Page { instances, next });
+                }
+                instances.push(summary);
+            }
+            if !full {
+                break;
+            }
+        }
+    }
+    Ok(Page { instances, next: None })
+}
+
+async fn summaries(core: &Core, page: Vec<(Bytes, Bytes)>) -> Result<Vec<InstanceSummary>, Error> {
+    let mut ids = Vec::with_capacity(page.len());
+    let mut wanted = Vec::with_capacity(page.len() * 2);
+    for (key, value) in page {
+        let Some(id) = core.keys.id_of(&key) else { continue };
+        let instance: InstanceRecord = decode(&key, &value)?;
+        wanted.push(core.keys.of(Kind::Outcome, &id));
+        wanted.push(core.keys.of(Kind::State, &id));
+        ids.push((id, instance));
+    }
+    let found = core.store.get(&wanted).await?;
+    let mut summaries = Vec::with_capacity(ids.len());
+    for ((id, instance), (keys, found)) in ids.into_iter().zip(wanted.chunks(2).zip(found.chunks(2))) {
+        let outcome: Option<OutcomeRecord> =
+            found[0].as_ref().map(|value| decode(&keys[0], value)).transpose()?;
+        let summary = match outcome {
+            Some(outcome) => {
+                let closed = !matches!(outcome.end, End::Blocked { .. });
+                InstanceSummary {
+                    id,
+                    workflow: instance.workflow,
+                    status: handle::ended(outcome.end),
+                    created_ms: instance.created_ms,
+                    closed_ms: closed.then_some(outcome.time_ms),
+                    steps: outcome.steps,
+                }
+            }
+            None => {
+                let state = found[1].clone();
+                let steps = state.clone().and_then(|state| StateRecord::read(state).ok()).map_or(0, |state| state.step);
+                let status = handle::open(core, &instance, state);
+                let created_ms = instance.created_ms;
+                InstanceSummary { id, workflow: instance.workflow, status, created_ms, closed_ms: None, steps }
+            }
+        };
+        summaries.push(summary);
+    }
+    Ok(summaries)
+}

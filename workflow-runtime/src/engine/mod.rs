@@ -1,0 +1,280 @@
+//! The engine: runs workflow instances over a store.
+
+mod builder;
+mod committer;
+pub(crate) mod core;
+mod handle;
+pub(crate) mod hot;
+mod list;
+mod registry;
+mod runner;
+pub(crate) mod start;
+mod timers;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use workflow_model::{InstanceId, InstanceStatus};
+
+pub use builder::{BuildError, EngineBuilder};
+pub use handle::{ResultError, SignalError, WorkflowHandle};
+pub use list::{ListFilter, Page};
+pub use registry::Entry;
+pub use start::{ExistingId, Start, StartError};
+
+use self::core::Core;
+use crate::keys::{self, Kind};
+use crate::record::{End, OutcomeRecord};
+use crate::store::{self, Batch, Condition, Verdict, Write};
+use crate::workflow::{Contains, Registry, Workflow, WorkflowCall};
+
+/// How long [`WorkflowEngine::shutdown`] waits for running tasks.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Runs the workflows of `R` over a store.
+///
+/// Clones share one engine. When the last clone is dropped the engine stops at once, as in a crash: nothing is lost, and
+/// tasks that were running run again. [`shutdown`](WorkflowEngine::shutdown) lets them finish.
+///
+/// ```
+/// use workflow_runtime::prelude::*;
+///
+/// #[task]
+/// async fn shout(word: &str) -> String { word.to_uppercase() }
+///
+/// #[workflow]
+/// async fn greeting(name: String) -> String {
+///     let hello = shout("hello").await;
+///     let name = shout(&name).await;
+///     format!("{hello}, {name}!")
+/// }
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let folder = folder.path();
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+/// let engine = WorkflowEngine::<greeting>::builder().embedded(folder).build().await?;
+/// let handle = engine.start(greeting("Ada".into())).id("greet-ada").await?;
+/// assert_eq!(handle.result().await?, "HELLO, ADA!");
+/// engine.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+pub struct WorkflowEngine<R> {
+    owner: Arc<Owner>,
+    registry: PhantomData<fn() -> R>,
+}
+
+/// Stops the engine when the last handle to it is gone.
+struct Owner {
+    core: Arc<Core>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.core.stop();
+        self.core.forget_waiters();
+    }
+}
+
+impl<R> Clone for WorkflowEngine<R> {
+    fn clone(&self) -> Self {
+        WorkflowEngine { owner: self.owner.clone(), registry: PhantomData }
+    }
+}
+
+impl<R> fmt::Debug for WorkflowEngine<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("WorkflowEngine").field("store", &self.core().store).finish_non_exhaustive()
+    }
+}
+
+/// What [`WorkflowEngine::shutdown`] has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Instances that reached a durable point or their end in time.
+    pub drained: usize,
+    /// Instances whose task did not end in time: it runs again when an engine opens the store.
+    pub interrupted: usize,
+}
+
+/// What an engine has done since it was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineStats {
+    /// Batches of instances that were committed.
+    pub commits: u64,
+    /// Store transactions that carried them.
+    pub groups: u64,
+    /// Instances that were loaded from the store.
+    pub loads: u64,
+    /// Instances in memory now.
+    pub in_memory: usize,
+}
+
+/// Why an operator's request failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetryError {
+    /// There is no such instance.
+    #[error("there is no instance `{id}`")]
+    NotFound {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The instance is not blocked.
+    #[error("the instance `{id}` is {status}; only a blocked one can be retried")]
+    NotBlocked {
+        /// The id.
+        id: InstanceId,
+        /// Its status.
+        status: InstanceStatus,
+    },
+    /// Its state changed meanwhile, or another engine has opened the store.
+    #[error("the instance `{id}` changed meanwhile; look at it and try again")]
+    Changed {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl<R: Registry> WorkflowEngine<R> {
+    /// An engine that is being configured.
+    pub fn builder() -> EngineBuilder<R> {
+        EngineBuilder::new()
+    }
+}
+
+impl<R> WorkflowEngine<R> {
+    fn new(core: Arc<Core>) -> Self {
+        WorkflowEngine { owner: Arc::new(Owner { core }), registry: PhantomData }
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.owner.core
+    }
+
+    /// Starts an instance. When the returned [`Start`] has been awaited, the instance is durable and has reached its
+    /// first await.
+    pub fn start<W: Workflow>(&self, call: WorkflowCall<W>) -> Start<W>
+    where
+        R: Contains<W>,
+    {
+        Start::new(self.core().clone(), call)
+    }
+
+    /// A handle to an instance that was started before; whether it exists is found out by what is asked of it.
+    pub fn handle<W: Workflow>(&self, id: InstanceId) -> WorkflowHandle<W>
+    where
+        R: Contains<W>,
+    {
+        WorkflowHandle::new(self.core().clone(), id)
+    }
+
+    /// Where an instance stands; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn status(&self, id: &InstanceId) -> Result<Option<InstanceStatus>, store::Error> {
+        handle::status(self.core(), id).await
+    }
+
+    /// A page of the instances that match, in a fixed order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list(&self, filter: ListFilter) -> Result<Page, store::Error> {
+        list::list(self.core(), filter).await
+    }
+
+    /// Lets a blocked instance go on, after its cause was removed.
+    ///
+    /// # Errors
+    /// [`RetryError`] says why it does not.
+    pub async fn retry(&self, id: &InstanceId) -> Result<(), RetryError> {
+        let core = self.core();
+        let key = core.keys.of(Kind::Outcome, id);
+        let Some(value) = core.read_one(&key).await? else {
+            return match handle::status(core, id).await? {
+                None => Err(RetryError::NotFound { id: id.clone() }),
+                Some(status) => Err(RetryError::NotBlocked { id: id.clone(), status }),
+            };
+        };
+        let outcome: OutcomeRecord = self::core::decode(&key, &value)?;
+        if !matches!(outcome.end, End::Blocked { .. }) {
+            return Err(RetryError::NotBlocked { id: id.clone(), status: handle::ended(outcome.end) });
+        }
+        let batch = Batch {
+            conditions: vec![core.fence.clone(), Condition::Equals(key.clone(), value)],
+            writes: vec![
+                Write::Put(core.keys.of(Kind::Ready, id), bytes::Bytes::new()),
+                Write::Delete(key),
+                Write::Delete(core.keys.of(Kind::Attempts, id)),
+            ],
+        };
+        match core.committer.commit(batch).await {
+            Ok((Verdict::Applied, _)) => {
+                runner::activate(core, id.clone(), false);
+                Ok(())
+            }
+            Ok((Verdict::Conflict(_), _)) => Err(RetryError::Changed { id: id.clone() }),
+            Err((error, _)) => Err(error.into()),
+        }
+    }
+
+    /// What the engine has done since it was built.
+    pub fn stats(&self) -> EngineStats {
+        let core = self.core();
+        EngineStats {
+            commits: core.counters.commits(),
+            groups: core.committer.groups(),
+            loads: core.counters.loads(),
+            in_memory: core.hot.count(),
+        }
+    }
+
+    /// Stops taking work, lets running tasks finish for up to 30 seconds, and leaves everything durable. Whatever is not
+    /// at its end goes on when an engine opens the store again.
+    pub async fn shutdown(&self) -> ShutdownReport {
+        self.shutdown_within(GRACE).await
+    }
+
+    /// As [`shutdown`](WorkflowEngine::shutdown), with another limit for running tasks.
+    pub async fn shutdown_within(&self, grace: Duration) -> ShutdownReport {
+        let core = self.core();
+        let before = core.running();
+        core.drain();
+        let deadline = Instant::now() + grace;
+        let interrupted = match tokio::time::timeout_at(deadline, core.idle()).await {
+            Ok(()) => 0,
+            Err(_) => core.running(),
+        };
+        core.stop();
+        core.idle().await;
+        // The next engine need not suspect a step of having killed the process.
+        if let Condition::Equals(_, epoch) = &core.fence {
+            let batch = Batch {
+                conditions: vec![core.fence.clone()],
+                writes: vec![Write::Put(keys::meta("clean"), epoch.clone())],
+            };
+            let _ = core.committer.commit(batch).await;
+        }
+        core.forget_waiters();
+        ShutdownReport { drained: before.saturating_sub(interrupted), interrupted }
+    }
+
+    /// Stops at once, as a crash of the process would, and returns when nothing of the engine runs any more.
+    /// For tests of recovery.
+    pub async fn abort(self) {
+        let core = self.core().clone();
+        core.stop();
+        core.idle().await;
+        core.forget_waiters();
+    }
+}

@@ -1,0 +1,100 @@
+//! The workflows of an engine, by name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use super::runner::{self, Ended};
+use crate::context::WorkflowContext;
+use crate::halt::HaltSlot;
+use crate::operation::Description;
+use crate::task_context::States;
+use crate::workflow::{Registry, RegistryVisitor, Workflow};
+
+/// One workflow of a [`Registry`], without its type.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) points: &'static [&'static str],
+    pub(crate) resume: fn(WorkflowContext) -> Pin<Box<dyn Future<Output = Ended> + Send>>,
+    describe: fn() -> Description,
+    type_name: fn() -> &'static str,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Entry").field("name", &self.name).field("points", &self.points).finish()
+    }
+}
+
+impl Entry {
+    /// The entry of a workflow type.
+    pub fn of<W: Workflow>() -> Self {
+        Entry {
+            name: W::NAME,
+            points: W::POINTS,
+            resume: |context| Box::pin(runner::run_machine::<W>(None, context)),
+            describe: describe::<W>,
+            type_name: std::any::type_name::<W>,
+        }
+    }
+}
+
+/// Lets the workflow tell its operations: it does so in its first poll, and runs nothing of its body.
+fn describe<W: Workflow>() -> Description {
+    let mut context = WorkflowContext::describing();
+    let halts = context.halts();
+    {
+        let mut future = Box::pin(W::run(None, &mut context));
+        let waker = std::task::Waker::noop();
+        let _ = future.as_mut().poll(&mut std::task::Context::from_waker(waker));
+    }
+    drop::<Option<_>>(HaltSlot::take(&halts));
+    context.into_description()
+}
+
+/// The entries of a registry, and what is wrong with it.
+pub(crate) fn collect<R: Registry>(
+    states: &States,
+) -> (HashMap<&'static str, Entry>, Vec<String>) {
+    struct Collector(Vec<Entry>);
+    impl RegistryVisitor for Collector {
+        fn workflow(&mut self, entry: Entry) {
+            self.0.push(entry);
+        }
+    }
+    let mut collector = Collector(Vec::new());
+    R::visit(&mut collector);
+    let mut problems = Vec::new();
+    let mut entries: HashMap<&'static str, Entry> = HashMap::new();
+    let mut missing: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
+    for entry in collector.0 {
+        for (task, requirements) in (entry.describe)().tasks {
+            for requirement in requirements.iter().filter(|requirement| !states.has(requirement)) {
+                let wanted = missing.entry(requirement.type_name).or_default();
+                if !wanted.contains(&task) {
+                    wanted.push(task);
+                }
+            }
+        }
+        if let Some(other) = entries.insert(entry.name, entry)
+            && (other.type_name)() != (entry.type_name)()
+        {
+            problems.push(format!(
+                "two workflows have the name `{}`: `{}` and `{}`; give one of them `#[workflow(name = \"..\")]`",
+                entry.name,
+                (other.type_name)(),
+                (entry.type_name)()
+            ));
+        }
+    }
+    for (type_name, tasks) in missing {
+        let tasks: Vec<String> = tasks.iter().map(|task| format!("`{task}`")).collect();
+        problems.push(format!(
+            "no `State<{type_name}>`, wanted by {}; give it with `builder.state(value)`",
+            tasks.join(", ")
+        ));
+    }
+    (entries, problems)
+}

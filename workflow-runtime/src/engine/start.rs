@@ -1,0 +1,230 @@
+//! Starting an instance: one write makes it exist and takes it to its first durable point.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use workflow_model::{BlockedReason, InstanceId, InvalidId, codec};
+
+use super::core::{Core, decode};
+use super::handle::WorkflowHandle;
+use super::runner;
+use crate::context::{Run, Starting, WorkflowContext};
+use crate::keys::Kind;
+use crate::record::{self, End, InstanceRecord, OutcomeRecord};
+use crate::store::{self, Condition, Write};
+use crate::workflow::{Workflow, WorkflowCall};
+
+/// What happens when an instance with the wanted id exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ExistingId {
+    /// The start fails with [`StartError::AlreadyExists`].
+    #[default]
+    Reject,
+    /// The start gives the existing instance's handle, whatever its state; the new arguments are dropped.
+    ReturnExisting,
+    /// An instance that has ended is replaced; one that has not is a [`StartError::AlreadyExists`].
+    RestartClosed,
+}
+
+/// Why an instance was not started.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The id breaks a rule.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidId),
+    /// The id is taken.
+    #[error(
+        "an instance `{id}` exists already; choose another id, or say `.on_existing(ExistingId::ReturnExisting)` or \
+         `.on_existing(ExistingId::RestartClosed)`"
+    )]
+    AlreadyExists {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The id belongs to an instance of another workflow.
+    #[error("the instance `{id}` is a `{found}`, not a `{wanted}`; choose another id")]
+    OtherWorkflow {
+        /// The id.
+        id: InstanceId,
+        /// The workflow of the existing instance.
+        found: String,
+        /// The workflow that was to be started.
+        wanted: &'static str,
+    },
+    /// The arguments, or the code up to the first await, cannot run; nothing was stored.
+    #[error("the workflow did not reach its first await, and nothing was stored: {reason}")]
+    Refused {
+        /// What stands in the way.
+        reason: BlockedReason,
+    },
+    /// The engine shuts down.
+    #[error("the engine shuts down and starts nothing new")]
+    ShuttingDown,
+    /// Another engine has opened the store.
+    #[error("another engine has taken the store over; this one can write no more")]
+    Fenced,
+    /// The store failed; unless it says that the outcome is unknown, nothing was stored.
+    #[error("the instance was not started: {0}")]
+    Store(#[from] store::Error),
+}
+
+/// A start that is being prepared; await it.
+#[must_use = "a start does nothing unless it is awaited"]
+pub struct Start<W> {
+    core: Arc<Core>,
+    input: W,
+    id: Option<Result<InstanceId, InvalidId>>,
+    existing: ExistingId,
+}
+
+impl<W: Workflow> fmt::Debug for Start<W> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Start").field("workflow", &W::NAME).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<W: Workflow> Start<W> {
+    pub(crate) fn new(core: Arc<Core>, call: WorkflowCall<W>) -> Self {
+        Start { core, input: call.input, id: None, existing: ExistingId::default() }
+    }
+
+    /// Names the instance: 1 to 200 bytes without control characters. Without a name it gets a generated one.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(InstanceId::new(id.into()));
+        self
+    }
+
+    /// Says what happens when the id is taken.
+    pub fn on_existing(mut self, existing: ExistingId) -> Self {
+        self.existing = existing;
+        self
+    }
+
+    async fn start(self) -> Result<WorkflowHandle<W>, StartError> {
+        let Start { core, input, id, existing } = self;
+        core.check_running().map_err(|_| StartError::ShuttingDown)?;
+        let generated = id.is_none();
+        let token = core.new_token();
+        let id = match id {
+            Some(id) => id?,
+            None => InstanceId::new(generated_id(core.now_ms(), token))?,
+        };
+        let mut conditions = Vec::new();
+        let mut writes = Vec::new();
+        let key = core.keys.of(Kind::Instance, &id);
+        let mut replaced = None;
+        if !generated {
+            let outcome_key = core.keys.of(Kind::Outcome, &id);
+            let found = core.store.get(&[key.clone(), outcome_key.clone()]).await?;
+            if let [Some(instance), outcome] = &found[..] {
+                match existing_instance::<W>(&key, instance, &outcome_key, outcome.as_ref(), &id, existing)? {
+                    Existing::Return => return Ok(WorkflowHandle::new(core, id)),
+                    Existing::Replace => replaced = Some((instance.clone(), outcome_key, outcome.clone())),
+                }
+            }
+        }
+        let encoded = match codec::encode(&input) {
+            Ok(encoded) => Bytes::from(encoded),
+            Err(error) => {
+                let reason = BlockedReason::Unencodable { variable: "the input".to_owned(), error: error.to_string() };
+                return Err(StartError::Refused { reason });
+            }
+        };
+        let header =
+            InstanceRecord { workflow: W::NAME.to_owned(), token, created_ms: core.now_ms(), input: encoded };
+        match replaced {
+            None => conditions.push(Condition::Absent(key.clone())),
+            Some((instance, outcome_key, outcome)) => {
+                conditions.push(Condition::Equals(key.clone(), instance));
+                if let Some(outcome) = outcome {
+                    conditions.push(Condition::Equals(outcome_key.clone(), outcome));
+                }
+                writes.push(Write::Delete(outcome_key));
+            }
+        }
+        writes.push(Write::Put(key, record::encode(&header)));
+        let (reply, started) = oneshot::channel();
+        let Some(hot) = core.hot.enter(&id, false) else {
+            // Somebody else starts it at this moment; what becomes of that is decided by its first write.
+            return match existing {
+                ExistingId::ReturnExisting => wait_for_other(core, id).await,
+                _ => Err(StartError::AlreadyExists { id }),
+            };
+        };
+        let mut run = Run::new(core.clone(), hot, id.clone(), token);
+        run.starting = Some(Starting { conditions, writes, reply });
+        runner::spawn_new(&core, id.clone(), input, WorkflowContext::starting(run));
+        match started.await {
+            Ok(Ok(())) => Ok(WorkflowHandle::new(core, id)),
+            Ok(Err(StartError::AlreadyExists { .. })) if existing == ExistingId::ReturnExisting => {
+                wait_for_other(core, id).await
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StartError::ShuttingDown),
+        }
+    }
+}
+
+impl<W: Workflow> IntoFuture for Start<W> {
+    type Output = Result<WorkflowHandle<W>, StartError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.start())
+    }
+}
+
+/// Sorts by the time of the start.
+fn generated_id(now_ms: u64, token: u64) -> String {
+    format!("{now_ms:011x}-{token:x}")
+}
+
+enum Existing {
+    Return,
+    Replace,
+}
+
+fn existing_instance<W: Workflow>(
+    key: &Bytes,
+    instance: &Bytes,
+    outcome_key: &Bytes,
+    outcome: Option<&Bytes>,
+    id: &InstanceId,
+    existing: ExistingId,
+) -> Result<Existing, StartError> {
+    let instance: InstanceRecord = decode(key, instance)?;
+    let outcome: Option<OutcomeRecord> = outcome.map(|value| decode(outcome_key, value)).transpose()?;
+    let closed = outcome.is_some_and(|outcome| !matches!(outcome.end, End::Blocked { .. }));
+    match existing {
+        ExistingId::ReturnExisting if instance.workflow != W::NAME => {
+            Err(StartError::OtherWorkflow { id: id.clone(), found: instance.workflow, wanted: W::NAME })
+        }
+        ExistingId::ReturnExisting => Ok(Existing::Return),
+        ExistingId::RestartClosed if closed => Ok(Existing::Replace),
+        _ => Err(StartError::AlreadyExists { id: id.clone() }),
+    }
+}
+
+/// Another start of the same id is on its way: its handle is good once its record is there.
+async fn wait_for_other<W: Workflow>(core: Arc<Core>, id: InstanceId) -> Result<WorkflowHandle<W>, StartError> {
+    let key = core.keys.of(Kind::Instance, &id);
+    loop {
+        if let Some(instance) = core.read_one(&key).await? {
+            let instance: InstanceRecord = decode(&key, &instance)?;
+            if instance.workflow != W::NAME {
+                return Err(StartError::OtherWorkflow { id, found: instance.workflow, wanted: W::NAME });
+            }
+            return Ok(WorkflowHandle::new(core, id));
+        }
+        if !core.hot.contains(&id) {
+            return Err(StartError::AlreadyExists { id });
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}

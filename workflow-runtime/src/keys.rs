@@ -1,0 +1,169 @@
+//! The keys of everything that the engine stores (see `docs/formats.md`).
+//!
+//! A key is `w 01 namespace 00 shard kind id`: the records of one shard are neighbours. The deployment's own records are
+//! `w 00 name`. Instance ids hold no control characters, so a zero byte ends one.
+
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use workflow_model::InstanceId;
+
+/// How many shards a new deployment has. An instance's shard is a hash of its id.
+pub(crate) const SHARDS: u16 = 64;
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// An instance: workflow, input, time of its start.
+    Instance = b'i',
+    /// How an instance ended, or why it is blocked.
+    Outcome = b'e',
+    /// Where an open instance is, and its live variables.
+    State = b's',
+    /// A large value, written once: `id 00 number`.
+    Side = b'c',
+    /// Failed attempts of the pending task.
+    Attempts = b'a',
+    /// The instance has something to do now.
+    Ready = b'r',
+    /// A message that was not received yet: `id 00 time count`.
+    Message = b'm',
+    /// A timer: `time id`.
+    Timer = b'd',
+}
+
+/// The key layout of one namespace.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    prefix: Bytes,
+    shards: u16,
+}
+
+/// A key of the deployment itself.
+pub(crate) fn meta(name: &str) -> Bytes {
+    let mut key = BytesMut::with_capacity(2 + name.len());
+    key.put_slice(b"w\x00");
+    key.put_slice(name.as_bytes());
+    key.freeze()
+}
+
+impl Keys {
+    pub(crate) fn new(namespace: &str, shards: u16) -> Self {
+        let mut prefix = BytesMut::with_capacity(3 + namespace.len());
+        prefix.put_slice(b"w\x01");
+        prefix.put_slice(namespace.as_bytes());
+        prefix.put_u8(0);
+        Keys { prefix: prefix.freeze(), shards: shards.max(1) }
+    }
+
+    pub(crate) fn shards(&self) -> Range<u16> {
+        0..self.shards
+    }
+
+    /// FNV-1a, folded: stable over builds and platforms, which `std`'s hashers do not promise.
+    pub(crate) fn shard(&self, id: &InstanceId) -> u16 {
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        for byte in id.as_str().as_bytes() {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        hash ^= hash >> 32;
+        u16::try_from(hash % u64::from(self.shards)).unwrap_or(0)
+    }
+
+    fn start(&self, shard: u16, kind: Kind, extra: usize) -> BytesMut {
+        let mut key = BytesMut::with_capacity(self.prefix.len() + 3 + extra);
+        key.put_slice(&self.prefix);
+        key.put_u16(shard);
+        key.put_u8(kind as u8);
+        key
+    }
+
+    /// The key of an instance's only record of this kind.
+    pub(crate) fn of(&self, kind: Kind, id: &InstanceId) -> Bytes {
+        let mut key = self.start(self.shard(id), kind, id.as_str().len());
+        key.put_slice(id.as_str().as_bytes());
+        key.freeze()
+    }
+
+    /// What the keys of an instance's numbered records begin with.
+    fn numbered(&self, kind: Kind, id: &InstanceId, extra: usize) -> BytesMut {
+        let mut key = self.start(self.shard(id), kind, id.as_str().len() + 1 + extra);
+        key.put_slice(id.as_str().as_bytes());
+        key.put_u8(0);
+        key
+    }
+
+    pub(crate) fn side(&self, id: &InstanceId, number: u32) -> Bytes {
+        let mut key = self.numbered(Kind::Side, id, 4);
+        key.put_u32(number);
+        key.freeze()
+    }
+
+    pub(crate) fn message(&self, id: &InstanceId, time_ms: u64, count: u64) -> Bytes {
+        let mut key = self.numbered(Kind::Message, id, 16);
+        key.put_u64(time_ms);
+        key.put_u64(count);
+        key.freeze()
+    }
+
+    pub(crate) fn timer(&self, id: &InstanceId, due_ms: u64) -> Bytes {
+        let mut key = self.start(self.shard(id), Kind::Timer, 8 + id.as_str().len());
+        key.put_u64(due_ms);
+        key.put_slice(id.as_str().as_bytes());
+        key.freeze()
+    }
+
+    /// All numbered records of an instance.
+    pub(crate) fn numbered_range(&self, kind: Kind, id: &InstanceId) -> Range<Bytes> {
+        let start = self.numbered(kind, id, 0);
+        let mut end = start.clone();
+        if let Some(last) = end.last_mut() {
+            *last = 1;
+        }
+        start.freeze()..end.freeze()
+    }
+
+    /// All records of a kind in a shard.
+    pub(crate) fn range(&self, shard: u16, kind: Kind) -> Range<Bytes> {
+        let start = self.start(shard, kind, 0);
+        let mut end = start.clone();
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        start.freeze()..end.freeze()
+    }
+
+    /// The timers of a shard that are due at `now_ms`.
+    pub(crate) fn due(&self, shard: u16, now_ms: u64) -> Range<Bytes> {
+        let mut end = self.start(shard, Kind::Timer, 8);
+        end.put_u64(now_ms.saturating_add(1));
+        self.range(shard, Kind::Timer).start..end.freeze()
+    }
+
+    /// The last part of a key from [`of`](Keys::of): the instance's id.
+    pub(crate) fn id_of(&self, key: &[u8]) -> Option<InstanceId> {
+        let id = key.get(self.prefix.len() + 3..)?;
+        InstanceId::new(std::str::from_utf8(id).ok()?).ok()
+    }
+
+    /// Time and instance of a timer's key.
+    pub(crate) fn timer_of(&self, key: &[u8]) -> Option<(u64, InstanceId)> {
+        let rest = key.get(self.prefix.len() + 3..)?;
+        let (due, id) = rest.split_first_chunk::<8>()?;
+        Some((u64::from_be_bytes(*due), InstanceId::new(std::str::from_utf8(id).ok()?).ok()?))
+    }
+
+    /// The number of a key from [`side`](Keys::side).
+    pub(crate) fn side_of(key: &[u8]) -> Option<u32> {
+        key.last_chunk::<4>().map(|number| u32::from_be_bytes(*number))
+    }
+}
+
+/// The smallest key behind `key`.
+pub(crate) fn after(key: &[u8]) -> Bytes {
+    let mut next = BytesMut::with_capacity(key.len() + 1);
+    next.put_slice(key);
+    next.put_u8(0);
+    next.freeze()
+}

@@ -1,0 +1,395 @@
+//! What a workflow can await: tasks, timers, signals.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use workflow_model::codec;
+
+use crate::attempt::{self, Attempt};
+use crate::context::WorkflowContext;
+use crate::halt::Halt;
+use crate::record::AttemptsRecord;
+use crate::task::{Input, StateRequirement, Task, TaskCall};
+use crate::{Durable, Signal};
+
+/// A pause before the next attempt that is at least this long is a timer in the store: the instance leaves the memory.
+const LONG_PAUSE_MS: u64 = 10_000;
+
+/// Something that a workflow can await.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be awaited in a workflow",
+    label = "not a durable operation",
+    note = "a workflow can only await tasks, timers (`sleep`) and signals (`receive`), because a plain future cannot be stored and resumed after a crash",
+    note = "put this work in a `#[task]` function and await that"
+)]
+pub trait Operation: Sized + Send {
+    /// What the await gives.
+    type Output: Send;
+
+    /// Says what is awaited, without doing it.
+    #[doc(hidden)]
+    fn describe(description: &mut Description, point: usize);
+
+    /// Writes what is needed to go on after a restart.
+    #[doc(hidden)]
+    fn encode(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), String>;
+
+    /// Reads it back.
+    #[doc(hidden)]
+    fn decode(encoded: &[u8]) -> Result<Self, String>;
+
+    /// Whether the instance waits for something outside of it.
+    #[doc(hidden)]
+    fn parking(&self) -> Parking {
+        Parking::None
+    }
+
+    /// Does it; the record of the step is durable.
+    #[doc(hidden)]
+    fn perform(
+        self,
+        context: &mut WorkflowContext,
+        encoded: Bytes,
+    ) -> impl Future<Output = Result<Self::Output, Halt>> + Send;
+}
+
+/// What an instance waits for, outside of it.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parking {
+    /// Nothing.
+    None,
+    /// A message of this name.
+    Message(&'static str),
+    /// A time, in milliseconds since the Unix epoch.
+    Timer(u64),
+}
+
+/// What the operations of a workflow want from the engine.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Description {
+    pub(crate) tasks: Vec<(&'static str, Vec<StateRequirement>)>,
+    pub(crate) operations: Vec<(usize, String)>,
+}
+
+/// An operation with its encoding, ready to be stored.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Prepared<O> {
+    operation: Option<O>,
+    encoded: Result<Bytes, String>,
+}
+
+impl<O: Operation> Prepared<O> {
+    pub(crate) fn new(mut operation: O, now_ms: u64) -> Self {
+        let mut out = Vec::with_capacity(64);
+        let encoded = operation.encode(now_ms, &mut out).map(|()| Bytes::from(out));
+        Prepared { operation: Some(operation), encoded }
+    }
+
+    pub(crate) fn restore(encoded: Bytes) -> Result<Self, Halt> {
+        let operation = O::decode(&encoded).map_err(|error| Halt::undecodable("the operation", error))?;
+        Ok(Prepared { operation: Some(operation), encoded: Ok(encoded) })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.encoded.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn into_parts(self) -> Result<(O, Bytes), Halt> {
+        match (self.operation, self.encoded) {
+            (Some(operation), Ok(encoded)) => Ok((operation, encoded)),
+            (_, Err(error)) => Err(Halt::Unencodable { variable: "the operation".to_owned(), error }),
+            (None, Ok(_)) => Err(Halt::NoInput),
+        }
+    }
+}
+
+/// Writes `kind name-length name`.
+fn write_head(out: &mut Vec<u8>, kind: u8, name: &str) {
+    out.push(kind);
+    let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(name.as_bytes());
+}
+
+/// Reads the head of an operation's encoding; the rest is its input.
+pub(crate) fn read_head(encoded: &[u8]) -> Option<(u8, &str, &[u8])> {
+    let (kind, rest) = encoded.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (name, rest) = rest.split_at_checked(length)?;
+    Some((*kind, std::str::from_utf8(name).ok()?, rest))
+}
+
+/// What a stored operation is, for people.
+pub(crate) fn describe_encoded(encoded: &[u8]) -> String {
+    match read_head(encoded) {
+        Some((TASK, name, _)) => format!("task `{name}`"),
+        Some((SLEEP, _, rest)) => match rest.first_chunk::<8>() {
+            Some(due) => format!("timer due at {} ms", u64::from_be_bytes(*due)),
+            None => "timer".to_owned(),
+        },
+        Some((RECEIVE, name, _)) => format!("signal `{name}`"),
+        _ => "an unknown operation".to_owned(),
+    }
+}
+
+/// Whether a stored operation is a task, which may run code of the user.
+pub(crate) fn is_task(encoded: &[u8]) -> bool {
+    encoded.first() == Some(&TASK)
+}
+
+const TASK: u8 = b't';
+const SLEEP: u8 = b's';
+const RECEIVE: u8 = b'm';
+
+fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a [u8], String> {
+    match read_head(encoded) {
+        Some((found, other, rest)) if found == kind && other == name => Ok(rest),
+        _ => {
+            let mut wanted = Vec::new();
+            write_head(&mut wanted, kind, name);
+            Err(format!("the code awaits {} here, the stored state {}", describe_encoded(&wanted), describe_encoded(encoded)))
+        }
+    }
+}
+
+impl<T: Task> Operation for TaskCall<T> {
+    type Output = T::Output;
+
+    fn describe(description: &mut Description, point: usize) {
+        description.tasks.push((T::NAME, T::requirements()));
+        description.operations.push((point, format!("task `{}`", T::NAME)));
+    }
+
+    fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {
+        write_head(out, TASK, T::NAME);
+        match &self.input {
+            Input::Value(task) => codec::encode_into(task, out).map_err(|error| error.to_string()),
+            Input::Encoded(Ok(input)) => {
+                out.extend_from_slice(input);
+                Ok(())
+            }
+            Input::Encoded(Err(error)) => Err(error.to_string()),
+        }
+    }
+
+    fn decode(encoded: &[u8]) -> Result<Self, String> {
+        let input = expect(encoded, TASK, T::NAME)?;
+        Ok(TaskCall { input: Input::Encoded(Ok(Bytes::copy_from_slice(input))) })
+    }
+
+    async fn perform(self, context: &mut WorkflowContext, encoded: Bytes) -> Result<T::Output, Halt> {
+        let run = context.run()?;
+        let options = T::options();
+        let input = expect(&encoded, TASK, T::NAME).map_err(|error| Halt::undecodable("the operation", error))?;
+        let decode = || codec::decode::<T>(input).map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error));
+        let mut first = match self.input {
+            Input::Value(task) => Some(task),
+            Input::Encoded(_) => None,
+        };
+        let mut failed = match &run.attempts {
+            Some(attempts) if attempts.step == run.step => attempts.failed,
+            _ => 0,
+        };
+        if let Some(due_ms) = run.attempts.as_ref().filter(|_| failed > 0).map(|attempts| attempts.due_ms) {
+            run.wait_until(due_ms).await?;
+        }
+        loop {
+            run.core.check_running()?;
+            let task = match first.take() {
+                Some(task) => task,
+                None => decode()?,
+            };
+            let attempt = Attempt { run, task: T::NAME, number: failed + 1, options };
+            let (error, last) = match attempt::run(task, &attempt).await? {
+                Ok(output) => match T::failure(&output) {
+                    None => return Ok(output),
+                    Some(error) => (error, Ok(output)),
+                },
+                Err(failure) => (failure.to_string(), Err(failure)),
+            };
+            failed += 1;
+            let Some(delay) = options.retry().next_delay(failed) else {
+                return match last {
+                    Ok(output) => Ok(output),
+                    Err(failure) => T::from_failure(failure).map_err(|failure| Halt::TaskFailed {
+                        task: T::NAME.to_owned(),
+                        error: failure.to_string(),
+                    }),
+                };
+            };
+            let pause_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            let due_ms = run.core.now_ms().saturating_add(pause_ms);
+            let attempts = AttemptsRecord { step: run.step, failed, crashes: 0, due_ms, error };
+            let wake_ms = (pause_ms >= LONG_PAUSE_MS).then_some(due_ms);
+            run.store_attempts(attempts, wake_ms).await?;
+            run.wait_until(due_ms).await?;
+            if wake_ms.is_some() {
+                run.obsolete.push(run.core.keys.timer(&run.id, due_ms));
+            }
+        }
+    }
+}
+
+/// A time to wait for.
+#[derive(Debug)]
+#[must_use = "a timer does nothing unless it is awaited"]
+pub struct Sleep {
+    duration: Result<Duration, String>,
+    due_ms: u64,
+}
+
+/// Waits for a duration: a [`Duration`], or text such as `"2h"` or `"1h 30m"`.
+///
+/// The wait is durable: it goes on while no process runs, and costs no memory.
+///
+/// ```
+/// use std::time::Duration;
+/// use workflow_runtime::prelude::*;
+///
+/// #[workflow]
+/// async fn reminder(to: String) -> String {
+///     sleep("10ms").await;
+///     sleep(Duration::from_millis(5)).await;
+///     format!("hello {to}")
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let engine = WorkflowEngine::<reminder>::builder().in_memory().build().await.unwrap();
+/// let handle = engine.start(reminder("you".into())).await.unwrap();
+/// assert_eq!(handle.result().await.unwrap(), "hello you");
+/// # });
+/// ```
+///
+/// Text that is no duration blocks the instance with a message that names it.
+pub fn sleep(duration: impl IntoDuration) -> Sleep {
+    Sleep { duration: duration.into_duration(), due_ms: 0 }
+}
+
+/// What [`sleep`] takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a duration",
+    note = "give a `std::time::Duration`, or text such as \"500ms\", \"10s\", \"1h 30m\" or \"2d\""
+)]
+pub trait IntoDuration {
+    #[doc(hidden)]
+    fn into_duration(self) -> Result<Duration, String>;
+}
+
+impl IntoDuration for Duration {
+    fn into_duration(self) -> Result<Duration, String> {
+        Ok(self)
+    }
+}
+
+impl IntoDuration for &str {
+    fn into_duration(self) -> Result<Duration, String> {
+        workflow_model::duration::parse(self).map_err(|error| error.to_string())
+    }
+}
+
+impl IntoDuration for String {
+    fn into_duration(self) -> Result<Duration, String> {
+        self.as_str().into_duration()
+    }
+}
+
+impl Operation for Sleep {
+    type Output = ();
+
+    fn describe(description: &mut Description, point: usize) {
+        description.operations.push((point, "timer".to_owned()));
+    }
+
+    fn encode(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), String> {
+        let duration = self.duration.clone()?;
+        // Rounded up: a timer never fires early.
+        let millis = duration.as_nanos().div_ceil(1_000_000);
+        self.due_ms = now_ms.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX));
+        write_head(out, SLEEP, "");
+        out.extend_from_slice(&self.due_ms.to_be_bytes());
+        Ok(())
+    }
+
+    fn decode(encoded: &[u8]) -> Result<Self, String> {
+        let rest = expect(encoded, SLEEP, "")?;
+        let due = rest.first_chunk::<8>().ok_or("the stored timer has no time")?;
+        Ok(Sleep { duration: Ok(Duration::ZERO), due_ms: u64::from_be_bytes(*due) })
+    }
+
+    fn parking(&self) -> Parking {
+        Parking::Timer(self.due_ms)
+    }
+
+    async fn perform(self, context: &mut WorkflowContext, _: Bytes) -> Result<(), Halt> {
+        let run = context.run()?;
+        run.wait_until(self.due_ms).await?;
+        run.obsolete.push(run.core.keys.timer(&run.id, self.due_ms));
+        Ok(())
+    }
+}
+
+/// A message to wait for.
+#[derive(Debug)]
+#[must_use = "nothing is received unless this is awaited"]
+pub struct Receive<S>(std::marker::PhantomData<fn() -> S>);
+
+/// Waits for the next message of type `S` to this instance. Messages that came earlier are kept until they are received,
+/// in their order.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use workflow_runtime::prelude::*;
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Approval { by: String }
+/// impl Signal for Approval { const NAME: &'static str = "approval"; }
+///
+/// #[workflow]
+/// async fn purchase(item: String) -> String {
+///     let approval = receive::<Approval>().await;
+///     format!("{item}, approved by {}", approval.by)
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let engine = WorkflowEngine::<purchase>::builder().in_memory().build().await.unwrap();
+/// let handle = engine.start(purchase("a lamp".into())).await.unwrap();
+/// handle.signal(Approval { by: "Ada".into() }).await.unwrap();
+/// assert_eq!(handle.result().await.unwrap(), "a lamp, approved by Ada");
+/// # });
+/// ```
+pub fn receive<S: Signal>() -> Receive<S> {
+    Receive(std::marker::PhantomData)
+}
+
+impl<S: Signal + Durable> Operation for Receive<S> {
+    type Output = S;
+
+    fn describe(description: &mut Description, point: usize) {
+        description.operations.push((point, format!("signal `{}`", S::NAME)));
+    }
+
+    fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {
+        write_head(out, RECEIVE, S::NAME);
+        Ok(())
+    }
+
+    fn decode(encoded: &[u8]) -> Result<Self, String> {
+        expect(encoded, RECEIVE, S::NAME)?;
+        Ok(receive())
+    }
+
+    fn parking(&self) -> Parking {
+        Parking::Message(S::NAME)
+    }
+
+    async fn perform(self, context: &mut WorkflowContext, _: Bytes) -> Result<S, Halt> {
+        let run = context.run()?;
+        let message = run.next_message(S::NAME).await?;
+        let decoded = codec::decode(&message.payload)
+            .map_err(|error| Halt::undecodable(&format!("a message `{}`", S::NAME), error))?;
+        Ok(decoded)
+    }
+}

@@ -1,0 +1,256 @@
+//! The bytes of the engine's records (see `docs/formats.md`).
+//!
+//! A state is written at every step, so it has a layout of its own; the others are values of the common format.
+
+use bytes::{Buf, Bytes};
+use serde::{Deserialize, Serialize};
+use workflow_model::{BlockedReason, codec};
+
+/// The first byte of a state record.
+const STATE_VERSION: u8 = 1;
+
+/// An instance: written at its start, never changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InstanceRecord {
+    pub(crate) workflow: String,
+    /// Tells this run of the instance from an earlier one with the same id.
+    pub(crate) token: u64,
+    pub(crate) created_ms: u64,
+    #[serde(with = "blob")]
+    pub(crate) input: Bytes,
+}
+
+/// How an instance ended, or why it is blocked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OutcomeRecord {
+    pub(crate) end: End,
+    pub(crate) time_ms: u64,
+    pub(crate) steps: u64,
+    /// The encoded output; empty for a blocked instance.
+    #[serde(with = "blob")]
+    pub(crate) output: Bytes,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum End {
+    Completed,
+    Failed { error: String },
+    Blocked { reason: BlockedReason },
+}
+
+/// The failed attempts of the pending task.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct AttemptsRecord {
+    /// The step that they belong to; those of an earlier step count no more.
+    pub(crate) step: u64,
+    pub(crate) failed: u32,
+    /// How often the process died while the step was pending.
+    pub(crate) crashes: u32,
+    /// When the next attempt may begin.
+    pub(crate) due_ms: u64,
+    pub(crate) error: String,
+}
+
+/// A message that waits to be received.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MessageRecord {
+    pub(crate) signal: String,
+    #[serde(with = "blob")]
+    pub(crate) payload: Bytes,
+}
+
+mod blob {
+    use super::Bytes;
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Bytes;
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes::copy_from_slice(bytes))
+            }
+        }
+        deserializer.deserialize_bytes(Visitor)
+    }
+}
+
+/// Encodes a record in the common value format.
+pub(crate) fn encode<T: Serialize>(record: &T) -> Bytes {
+    match codec::encode(record) {
+        Ok(bytes) => bytes.into(),
+        // The records above hold only strings, numbers and bytes, which always encode.
+        Err(error) => unreachable!("a record of the engine does not encode: {error}"),
+    }
+}
+
+/// Writes a state record: `version step point operation variable*`.
+#[derive(Debug)]
+pub(crate) struct StateWriter {
+    bytes: Vec<u8>,
+}
+
+/// How a variable's value is stored.
+pub(crate) enum Stored<'a> {
+    Inline(&'a [u8]),
+    Side(u32),
+}
+
+impl StateWriter {
+    pub(crate) fn new(step: u64, point: &str, operation: &[u8], capacity: usize) -> Self {
+        let mut writer = StateWriter { bytes: Vec::with_capacity(capacity.max(64 + operation.len())) };
+        writer.bytes.push(STATE_VERSION);
+        writer.number(step);
+        writer.slice(point.as_bytes());
+        writer.slice(operation);
+        writer
+    }
+
+    fn number(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
+    }
+
+    fn slice(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn variable(&mut self, name: &str, value: &Stored<'_>) {
+        self.slice(name.as_bytes());
+        match value {
+            Stored::Inline(bytes) => {
+                self.bytes.push(0);
+                self.slice(bytes);
+            }
+            Stored::Side(number) => {
+                self.bytes.push(1);
+                self.number(u64::from(*number));
+            }
+        }
+    }
+
+    pub(crate) fn finish(self) -> Bytes {
+        self.bytes.into()
+    }
+}
+
+/// A state record, read.
+#[derive(Debug, Clone)]
+pub(crate) struct StateRecord {
+    pub(crate) step: u64,
+    pub(crate) point: String,
+    pub(crate) operation: Bytes,
+    pub(crate) variables: Vec<(String, Value)>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    Inline(Bytes),
+    Side(u32),
+}
+
+impl StateRecord {
+    /// Reads a record; the error says what is wrong with it.
+    pub(crate) fn read(mut bytes: Bytes) -> Result<Self, String> {
+        let version = take_byte(&mut bytes)?;
+        if version != STATE_VERSION {
+            return Err(format!("the state has format {version}, this program reads {STATE_VERSION}"));
+        }
+        let step = take_number(&mut bytes)?;
+        let point = take_text(&mut bytes)?;
+        let operation = take_slice(&mut bytes)?;
+        let mut variables = Vec::new();
+        while !bytes.is_empty() {
+            let name = take_text(&mut bytes)?;
+            let value = match take_byte(&mut bytes)? {
+                0 => Value::Inline(take_slice(&mut bytes)?),
+                1 => {
+                    let number = take_number(&mut bytes)?;
+                    Value::Side(u32::try_from(number).map_err(|_| format!("side record {number} is out of range"))?)
+                }
+                other => return Err(format!("variable `{name}` has the unknown kind {other}")),
+            };
+            variables.push((name, value));
+        }
+        Ok(StateRecord { step, point, operation, variables })
+    }
+}
+
+fn take_byte(bytes: &mut Bytes) -> Result<u8, String> {
+    if bytes.is_empty() {
+        return Err("the state record is cut off".to_owned());
+    }
+    Ok(bytes.get_u8())
+}
+
+fn take_number(bytes: &mut Bytes) -> Result<u64, String> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let byte = take_byte(bytes)?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err("a number in the state record is too long".to_owned())
+}
+
+fn take_slice(bytes: &mut Bytes) -> Result<Bytes, String> {
+    let length = take_number(bytes)?;
+    match usize::try_from(length) {
+        Ok(length) if length <= bytes.len() => Ok(bytes.split_to(length)),
+        _ => Err("the state record is cut off".to_owned()),
+    }
+}
+
+fn take_text(bytes: &mut Bytes) -> Result<String, String> {
+    let slice = take_slice(bytes)?;
+    String::from_utf8(slice.to_vec()).map_err(|_| "a name in the state record is not UTF-8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Bytes {
+        let mut writer = StateWriter::new(300, "charge#2", b"input", 0);
+        writer.variable("total", &Stored::Inline(b"\x01\x02"));
+        writer.variable("rows", &Stored::Side(7));
+        writer.finish()
+    }
+
+    #[test]
+    fn a_state_reads_as_it_was_written() {
+        let state = StateRecord::read(sample()).unwrap();
+        assert_eq!((state.step, state.point.as_str(), &state.operation[..]), (300, "charge#2", &b"input"[..]));
+        assert!(matches!(&state.variables[..], [(a, Value::Inline(x)), (b, Value::Side(7))]
+            if a == "total" && &x[..] == b"\x01\x02" && b == "rows"));
+    }
+
+    #[test]
+    fn a_damaged_state_is_an_error_not_a_panic() {
+        let whole = sample();
+        for cut in 0..whole.len() {
+            // A cut at the border of a variable leaves a shorter state that is whole.
+            let _ = StateRecord::read(whole.slice(..cut));
+            for bit in 0..8 {
+                let mut damaged = whole.to_vec();
+                damaged[cut] ^= 1 << bit;
+                let _ = StateRecord::read(damaged.into());
+            }
+        }
+        assert!(StateRecord::read(Bytes::new()).unwrap_err().contains("cut off"));
+        assert!(StateRecord::read(Bytes::from_static(&[9])).unwrap_err().contains("format 9"));
+    }
+}

@@ -1,0 +1,217 @@
+//! Tasks: the steps with effects that a workflow awaits.
+
+use std::any::TypeId;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use workflow_model::codec;
+
+use crate::{Durable, RetryPolicy, TaskContext};
+
+/// A step with effects. `#[task]` writes the implementation for an async function; it can be written by hand too.
+///
+/// The value itself is the task's stored input.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use workflow_runtime::{Task, TaskCall, TaskContext};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Square { side: u64 }
+///
+/// impl Task for Square {
+///     const NAME: &'static str = "square";
+///     type Output = u64;
+///     async fn run(self, _: &TaskContext) -> u64 { self.side * self.side }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// assert_eq!(TaskCall::new(Square { side: 12 }).await, 144);
+/// # });
+/// ```
+pub trait Task: Serialize + DeserializeOwned + Send + Sized + 'static {
+    /// The stored name; pending tasks are found by it after a restart.
+    const NAME: &'static str;
+
+    /// What the task gives; it is stored with the workflow's next step.
+    type Output: Durable;
+
+    /// Attempts, timeout, thread.
+    fn options() -> TaskOptions {
+        TaskOptions::default()
+    }
+
+    /// The dependencies that [`run`](Task::run) takes from its context; an engine that lacks one refuses to build.
+    fn requirements() -> Vec<StateRequirement> {
+        Vec::new()
+    }
+
+    /// The message of an output that stands for a failure, after which the task is attempted again.
+    fn failure(output: &Self::Output) -> Option<String> {
+        let _ = output;
+        None
+    }
+
+    /// The output that tells the workflow of a failure without an output (a panic, a timeout).
+    ///
+    /// # Errors
+    /// Gives the failure back when the output cannot express it; the instance is then blocked.
+    fn from_failure(failure: TaskFailure) -> Result<Self::Output, TaskFailure> {
+        Err(failure)
+    }
+
+    /// One attempt.
+    fn run(self, context: &TaskContext) -> impl Future<Output = Self::Output> + Send;
+}
+
+/// Attempts, timeout and thread of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TaskOptions {
+    retry: RetryPolicy,
+    timeout: Option<Duration>,
+    blocking: bool,
+}
+
+impl TaskOptions {
+    /// Sets how often the task is attempted.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Limits one attempt.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Runs the task on a thread where blocking is fine.
+    #[must_use]
+    pub fn with_blocking(mut self, blocking: bool) -> Self {
+        self.blocking = blocking;
+        self
+    }
+
+    /// How often the task is attempted.
+    pub fn retry(&self) -> RetryPolicy {
+        self.retry
+    }
+
+    /// The limit of one attempt.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Whether the task runs on a thread where blocking is fine.
+    pub fn blocking(&self) -> bool {
+        self.blocking
+    }
+}
+
+/// Why an attempt ended without an output.
+///
+/// A task whose error type implements `From<TaskFailure>` hands it to the workflow as an ordinary `Err`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskFailure {
+    /// The task panicked.
+    #[error("task `{task}` panicked: {message}")]
+    Panicked {
+        /// The task's name.
+        task: String,
+        /// The panic's message.
+        message: String,
+    },
+    /// The attempt took longer than the task's timeout.
+    #[error("task `{task}` did not finish within {limit:?}")]
+    TimedOut {
+        /// The task's name.
+        task: String,
+        /// The timeout of one attempt.
+        limit: Duration,
+    },
+}
+
+/// A dependency that a task wants from the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StateRequirement {
+    pub(crate) id: TypeId,
+    pub(crate) type_name: &'static str,
+}
+
+impl StateRequirement {
+    /// The dependency of type `T`.
+    pub fn of<T: 'static>() -> Self {
+        StateRequirement { id: TypeId::of::<T>(), type_name: std::any::type_name::<T>() }
+    }
+}
+
+/// A task with its arguments, to be awaited.
+///
+/// In a workflow the await is durable. Anywhere else it just runs the task, once, without an engine.
+#[must_use = "a task does nothing unless it is awaited"]
+pub struct TaskCall<T> {
+    pub(crate) input: Input<T>,
+}
+
+pub(crate) enum Input<T> {
+    Value(T),
+    Encoded(Result<Bytes, codec::Error>),
+}
+
+impl<T: Task> TaskCall<T> {
+    /// A call with these arguments.
+    pub fn new(task: T) -> Self {
+        TaskCall { input: Input::Value(task) }
+    }
+
+    /// A call whose arguments are already encoded (generated code, for arguments by reference).
+    #[doc(hidden)]
+    pub fn encoded(input: Result<Vec<u8>, codec::Error>) -> Self {
+        TaskCall { input: Input::Encoded(input.map(Bytes::from)) }
+    }
+
+    /// Runs the task once with `context`, outside of any workflow.
+    ///
+    /// # Errors
+    /// When arguments that were given by reference do not survive being encoded and decoded.
+    pub async fn run_in(self, context: &TaskContext) -> Result<T::Output, codec::Error> {
+        let task = match self.input {
+            Input::Value(task) => task,
+            Input::Encoded(input) => codec::decode(&input?)?,
+        };
+        Ok(task.run(context).await)
+    }
+}
+
+impl<T: Task> IntoFuture for TaskCall<T> {
+    type Output = T::Output;
+    type IntoFuture = Pin<Box<dyn Future<Output = T::Output> + Send>>;
+
+    /// Runs the task once.
+    ///
+    /// # Panics
+    /// The future panics when the task wants a dependency (`State`): there is no engine to give it. Use
+    /// [`TaskCall::run_in`] with a context that has it.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            match self.run_in(&TaskContext::detached(T::NAME)).await {
+                Ok(output) => output,
+                Err(error) => panic!("the arguments of task `{}` cannot be stored: {error}", T::NAME),
+            }
+        })
+    }
+}
+
+impl<T: Task> fmt::Debug for TaskCall<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("TaskCall").field("task", &T::NAME).finish_non_exhaustive()
+    }
+}

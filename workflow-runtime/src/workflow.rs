@@ -1,0 +1,116 @@
+//! Workflows: what `#[workflow]` generates, and the set of them that a program can run.
+
+use std::fmt;
+use std::future::Future;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Durable, WorkflowContext};
+
+/// A resumable state machine. `#[workflow]` writes the implementation; the value itself is the stored input.
+pub trait Workflow: Serialize + DeserializeOwned + Send + Sized + 'static {
+    /// The stored name.
+    const NAME: &'static str;
+
+    /// The names of the durable points; entry `n + 1` continues at point `n`.
+    const POINTS: &'static [&'static str];
+
+    /// What the workflow gives.
+    type Output: Durable;
+
+    /// The message of an output that stands for a failure.
+    fn failure(output: &Self::Output) -> Option<String>;
+
+    /// Runs from the start with an input, or continues where the context says.
+    fn run(
+        input: Option<Self>,
+        context: &mut WorkflowContext,
+    ) -> impl Future<Output = Self::Output> + Send;
+}
+
+/// A workflow with its arguments, to be started.
+#[must_use = "a workflow does nothing unless it is started: `engine.start(..)`"]
+pub struct WorkflowCall<W> {
+    pub(crate) input: W,
+}
+
+impl<W: Workflow> WorkflowCall<W> {
+    /// A call with these arguments.
+    pub fn new(input: W) -> Self {
+        WorkflowCall { input }
+    }
+}
+
+impl<W: Workflow> fmt::Debug for WorkflowCall<W> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("WorkflowCall").field("workflow", &W::NAME).finish_non_exhaustive()
+    }
+}
+
+/// The workflows that an engine can run. A single workflow is a registry of its own; [`workflows!`](crate::workflows)
+/// names a larger set.
+pub trait Registry: 'static {
+    /// Hands every workflow of the set to `visitor`.
+    fn visit(visitor: &mut dyn RegistryVisitor);
+}
+
+/// Receives the workflows of a [`Registry`].
+pub trait RegistryVisitor {
+    /// Called with each workflow.
+    fn workflow(&mut self, entry: crate::engine::Entry);
+}
+
+/// Says that a [`Registry`] holds the workflow `W`, so an engine over it can start it.
+#[diagnostic::on_unimplemented(
+    message = "the workflow `{W}` is not registered in `{Self}`",
+    label = "this engine does not know the workflow `{W}`",
+    note = "name it where the engine's workflows are listed: `workflows! {{ pub App {{ .., {W} }} }}`"
+)]
+pub trait Contains<W>: Registry {}
+
+/// Names the workflows that a program can run, as a type: starting any other one does not compile.
+///
+/// ```
+/// use workflow_runtime::prelude::*;
+///
+/// #[workflow]
+/// async fn orders(n: u32) -> u32 { n }
+/// #[workflow]
+/// async fn refunds(n: u32) -> u32 { n }
+///
+/// workflows! {
+///     /// All that this program runs.
+///     pub App { orders, refunds }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let engine = WorkflowEngine::<App>::builder().in_memory().build().await.unwrap();
+/// let handle = engine.start(refunds(7)).await.unwrap();
+/// assert_eq!(handle.result().await.unwrap(), 7);
+/// # });
+/// ```
+#[macro_export]
+macro_rules! workflows {
+    ($(#[$attribute:meta])* $visibility:vis $name:ident { $($workflow:path),* $(,)? }) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, Copy, Default)]
+        $visibility struct $name;
+
+        impl $crate::Registry for $name {
+            fn visit(visitor: &mut dyn $crate::RegistryVisitor) {
+                $(visitor.workflow($crate::__private::entry::<$workflow>());)*
+            }
+        }
+
+        $(impl $crate::Contains<$workflow> for $name {})*
+    };
+}
+
+impl<W: Workflow> Contains<W> for W {}
+
+impl<W: Workflow> Registry for W {
+    fn visit(visitor: &mut dyn RegistryVisitor) {
+        visitor.workflow(crate::engine::Entry::of::<W>());
+    }
+}
