@@ -1,5 +1,7 @@
 //! The bytes of the value format, its limits, and the messages of its errors.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;

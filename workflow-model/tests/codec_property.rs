@@ -2,6 +2,8 @@
 //!
 //! A failure prints its seed. `CODEC_SEED` repeats it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 
 use serde::de::{IgnoredAny, Visitor};
