@@ -504,3 +504,34 @@ fn noise_does_not_panic() {
         let _ = codec::to_json(&bytes);
     });
 }
+
+/// The deepest input that is read needs little stack, even for types that serde buffers level by level.
+#[test]
+fn the_deepest_values_fit_a_small_stack() {
+    let any = |levels| (1..levels).fold(Any::Unit, |inner, _| Any::Sequence(vec![inner]));
+    let buffered = |levels| {
+        (1..levels).fold(Untagged::Nothing, |inner, _| Untagged::Struct {
+            field: Box::new(inner),
+        })
+    };
+    let work = move || {
+        for levels in 1..200 {
+            let encoded = codec::encode(&any(levels));
+            assert_eq!(encoded.is_ok(), levels <= 65, "{levels}");
+            if let Ok(bytes) = encoded {
+                assert_eq!(codec::decode::<Any>(&bytes).unwrap(), any(levels));
+            }
+            let encoded = codec::encode(&buffered(levels));
+            assert_eq!(encoded.is_ok(), levels <= 129, "{levels}");
+            if let Ok(bytes) = encoded {
+                assert_eq!(codec::decode::<Untagged>(&bytes).unwrap(), buffered(levels));
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .stack_size(1 << 20)
+        .spawn(work)
+        .unwrap()
+        .join()
+        .unwrap();
+}
