@@ -3,3 +3,11 @@
 
 #[path = "store/conformance.rs"]
 mod conformance;
+#[cfg(unix)]
+#[path = "store/crash.rs"]
+mod crash;
+#[cfg(target_os = "linux")]
+#[path = "store/disk.rs"]
+mod disk;
+#[path = "store/folder.rs"]
+mod folder;
