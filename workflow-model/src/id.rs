@@ -148,6 +148,7 @@ impl<'de> Deserialize<'de> for InstanceId {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::codec;

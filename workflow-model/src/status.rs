@@ -178,6 +178,7 @@ pub struct InstanceSummary {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::codec;

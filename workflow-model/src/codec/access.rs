@@ -152,7 +152,7 @@ impl<'a, 'de> Entries<'a, 'de> {
     fn segment(&self) -> Segment {
         match self.key {
             Some(key) => Segment::Key(key.to_owned()),
-            None => Segment::Entry(self.count - self.left - 1),
+            None => Segment::Entry((self.count - self.left).saturating_sub(1)),
         }
     }
 }
@@ -210,7 +210,7 @@ impl<'a, 'de> Pairs<'a, 'de> {
 
     fn read<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
         let start = self.input.position();
-        let entry = self.count - self.left - 1;
+        let entry = (self.count - self.left).saturating_sub(1);
         seed.deserialize(&mut *self.input)
             .map_err(|error| error.at(start).within(Segment::Entry(entry)))
     }

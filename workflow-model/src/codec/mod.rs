@@ -86,9 +86,8 @@
 //! - *strings and characters*: each other; a string from a unit variant;
 //! - *units*: none.
 //!
-//! Two limits are serde's, not the format's: a type that serde buffers (`flatten`, `untagged`, internally tagged) cannot
-//! hold a 128-bit integer that does not fit into 64 bits, and two names that are different to the type that wrote them
-//! may both be aliases to the type that reads them, which is an error.
+//! One limit is serde's, not the format's: what serde buffers (`flatten`, `untagged`, internally tagged enums, the content
+//! of an adjacently tagged enum before its tag) cannot hold an integer that needs more than 64 bits.
 //!
 //! # Limits
 //!

@@ -6,10 +6,10 @@
 //! (unless the store was opened in an explicitly relaxed mode).
 
 mod clock;
-
+pub mod conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
-
+mod faults;
 mod group;
 mod memory;
 
@@ -17,13 +17,14 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub use clock::{Clock, ManualClock, WallClock};
 #[cfg(feature = "embedded")]
 pub use embedded::{Durability, EmbeddedStore, EmbeddedStoreBuilder};
-
+pub use faults::{FaultPlan, FaultyStore};
 pub use memory::MemoryStore;
 
 /// The longest key that every store takes, in bytes. The shortest has one byte.
@@ -101,6 +102,28 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// How the engine's committer should drive this store.
     fn profile(&self) -> CommitProfile;
+}
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn get<'a>(&'a self, keys: &'a [Bytes]) -> StoreFuture<'a, Vec<Option<Bytes>>> {
+        (**self).get(keys)
+    }
+
+    fn scan(&self, range: Range<Bytes>, limit: usize) -> StoreFuture<'_, Vec<(Bytes, Bytes)>> {
+        (**self).scan(range, limit)
+    }
+
+    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
+        (**self).commit(group)
+    }
+
+    fn now_ms(&self) -> StoreFuture<'_, u64> {
+        (**self).now_ms()
+    }
+
+    fn profile(&self) -> CommitProfile {
+        (**self).profile()
+    }
 }
 
 /// How a committer should drive a [`Store`].
