@@ -193,8 +193,8 @@ fn items(
 
             fn failure(__output: &Self::Output) -> ::core::option::Option<::std::string::String> {
                 #[allow(unused_imports)]
-                use ::workflow_runtime::__private::{AnyOutput as _, ResultOutput as _};
-                (&::workflow_runtime::__private::Output(__output)).__failure()
+                use ::workflow_runtime::__private::{AnyOutput as _, OpaqueOutput as _, ResultOutput as _};
+                (&&&::workflow_runtime::__private::Output(__output)).__failure()
             }
 
             fn from_failure(

@@ -89,8 +89,8 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
 
             fn failure(__output: &Self::Output) -> ::core::option::Option<::std::string::String> {
                 #[allow(unused_imports)]
-                use ::workflow_runtime::__private::{AnyOutput as _, ResultOutput as _};
-                (&::workflow_runtime::__private::Output(__output)).__failure()
+                use ::workflow_runtime::__private::{AnyOutput as _, OpaqueOutput as _, ResultOutput as _};
+                (&&&::workflow_runtime::__private::Output(__output)).__failure()
             }
 
             #async_token fn run(

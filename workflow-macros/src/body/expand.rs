@@ -92,7 +92,7 @@ impl<'a> Expander<'a> {
             }
             let mut #state = ::workflow_runtime::__private::witness(&__witness, match __entry {
                 0 => match #input {
-                    ::core::option::Option::Some(__input) => #start,
+                    ::core::option::Option::Some(#input) => #start,
                     ::core::option::Option::None => {
                         return #context.halt(::workflow_runtime::__private::Halt::no_input()).await
                     }
@@ -104,6 +104,7 @@ impl<'a> Expander<'a> {
                 match #state { #(#arms)* }
             }
             #checks
+            ::core::unreachable!()
         };
         let _ = output;
         Compiled { points, run }

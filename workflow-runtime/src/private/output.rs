@@ -1,7 +1,7 @@
 //! Tells `Result` outputs from others where only the compiler knows the type.
 //!
-//! Generated code calls a method on a probe; method resolution finds the more specific implementation first because it
-//! needs one automatic reference less.
+//! Generated code calls a method on a reference to a probe, `(&&&Output(value)).__failure()`; method resolution tries the
+//! implementation for most references first, which is the most specific one.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -18,7 +18,7 @@ pub trait ResultOutput {
     fn __failure(&self) -> Option<String>;
 }
 
-impl<T, E: Display> ResultOutput for Output<'_, Result<T, E>> {
+impl<T, E: Display> ResultOutput for &&Output<'_, Result<T, E>> {
     fn __failure(&self) -> Option<String> {
         self.0.as_ref().err().map(ToString::to_string)
     }
@@ -42,7 +42,7 @@ pub trait AnyOutput {
     fn __failure(&self) -> Option<String>;
 }
 
-impl<T> AnyOutput for &&Output<'_, T> {
+impl<T> AnyOutput for Output<'_, T> {
     fn __failure(&self) -> Option<String> {
         None
     }
