@@ -108,6 +108,10 @@ async fn check_full_disk(durability: Durability, write_buffer_bytes: u64) {
         next = failed;
         expect_exactly(&store, next).await;
     }
+    // A new process can open the store and read it while the disk is full.
+    drop(store);
+    let store = open();
+    expect_exactly(&store, next).await;
     // Small commits may still fit, up to the last byte.
     let mut small = 0;
     let small_batch = |number: u64| {
