@@ -19,8 +19,8 @@ use bytes::Bytes;
 use self::database::{Database, Settings, WriteError};
 use self::folder::Folder;
 use self::time::Time;
-use super::group::{self, Overlay};
-use super::{Batch, Clock, CommitProfile, Error, Store, StoreFuture, Verdict, WallClock};
+use super::overlay::Overlay;
+use super::{Batch, Clock, CommitProfile, Error, Store, StoreFuture, Verdict, WallClock, group};
 
 const BATCH_BYTES: usize = 64 << 20;
 const GROUP_BYTES: usize = 4 << 20;

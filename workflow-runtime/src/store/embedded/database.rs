@@ -13,7 +13,7 @@ use bytes::Bytes;
 use fjall::{AbstractTree, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 
 use super::journal;
-use crate::store::group::Overlay;
+use crate::store::overlay::Overlay;
 use crate::store::{Durability, Error, MAX_KEY_BYTES};
 
 /// Full write buffers that wait for the disk; a writer waits until there are fewer.
