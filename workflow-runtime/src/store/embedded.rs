@@ -198,6 +198,7 @@ impl EmbeddedStore {
     fn reopen(&self) -> Result<(), Error> {
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
         if let Tree::Closed { cut_from } = *tree {
+            self.folder.prepare_tree()?;
             *tree = Tree::Open(Database::open(&self.settings, cut_from)?);
         }
         Ok(())
