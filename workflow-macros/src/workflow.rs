@@ -28,7 +28,7 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         .iter()
         .map(|(field, param)| Param { field: field.clone(), pat: (*param.pat).clone() })
         .collect();
-    let compiled = body::compile(&bodies, &output, &function.block, &mut diagnostics);
+    let compiled = body::compile(&bodies, &function.block, &mut diagnostics);
 
     let vis = &function.vis;
     let ident = &function.sig.ident;

@@ -53,7 +53,7 @@ pub(crate) struct Effects {
 
 pub(crate) enum Node {
     Let { attrs: Vec<Attribute>, pat: Pat, init: Option<Expr>, effects: Effects, defs: Vec<BindingId> },
-    LetElse { pat: Pat, init: Expr, effects: Effects, defs: Vec<BindingId>, otherwise: SeqId },
+    LetElse { attrs: Vec<Attribute>, pat: Pat, init: Expr, effects: Effects, defs: Vec<BindingId>, otherwise: SeqId },
     Stmt { stmt: Stmt, effects: Effects },
     /// A scope ends: variables declared in it are dropped when nothing else keeps them.
     Leave { scoped: Vec<BindingId> },

@@ -1,9 +1,10 @@
-//! Compiles a workflow's body: check → lower → liveness → expand. Every pass is a plain function; only `check` and
+//! Compiles a workflow's body: check → lower → graph → liveness → expand. Every pass is a plain function; only `check` and
 //! `lower` report mistakes.
 
 mod check;
 mod expand;
 mod flow;
+mod graph;
 mod ir;
 mod liveness;
 mod lower;
@@ -15,7 +16,7 @@ mod rename;
 use std::collections::BTreeSet;
 
 use proc_macro2::TokenStream;
-use syn::{Block, Type};
+use syn::Block;
 
 use crate::diag::Diagnostics;
 
@@ -33,7 +34,6 @@ pub(crate) struct Compiled {
 /// Compiles `block`; `None` when mistakes were reported.
 pub(crate) fn compile(
     params: &[Param],
-    output: &Type,
     block: &Block,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
@@ -49,11 +49,12 @@ pub(crate) fn compile(
         if !diagnostics.is_empty() {
             return None;
         }
-        let live = liveness::analyze(&mut body);
+        let graph = graph::analyze(&body);
+        let live = liveness::analyze(&mut body, &graph);
         let before = renamed.len();
         renamed.extend(live.conflicts.iter().copied());
         if renamed.len() == before {
-            return Some(expand::expand(&body, &live, output));
+            return Some(expand::expand(&body, &graph, &live));
         }
     }
 }

@@ -19,8 +19,8 @@ use bytes::Bytes;
 use self::database::{Database, Settings, WriteError};
 use self::folder::Folder;
 use self::time::Time;
-use super::group::{self, Overlay};
-use super::{Batch, Clock, CommitProfile, Error, Store, StoreFuture, Verdict, WallClock};
+use super::overlay::Overlay;
+use super::{Batch, Clock, CommitProfile, Error, Store, StoreFuture, Verdict, WallClock, group};
 
 const BATCH_BYTES: usize = 64 << 20;
 const GROUP_BYTES: usize = 4 << 20;
@@ -45,7 +45,7 @@ pub enum Durability {
 /// It takes the calling thread for the length of a disk read or sync. Its memory is bounded: the cache, plus up to four
 /// write buffers, each with as much again for the bookkeeping of pairs of 200 bytes; by default about 160 MB at the most.
 /// The store keeps the [`Bytes`] that it is given until they are on disk, so they should not be small parts of big
-/// buffers. Opening it after a crash reads a journal of about 64 MB at the most.
+/// buffers; what it returns may keep a block of 4 KiB in memory. Opening it after a crash reads a journal of about 64 MB at the most.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -69,7 +69,7 @@ pub enum Durability {
 /// # }).unwrap();
 /// ```
 pub struct EmbeddedStore {
-    // Dropped in this order: the tree, the clock, the lock.
+    // The lock in `folder` is dropped last.
     tree: RwLock<Tree>,
     writer: Mutex<()>,
     time: Time,
@@ -198,6 +198,7 @@ impl EmbeddedStore {
     fn reopen(&self) -> Result<(), Error> {
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
         if let Tree::Closed { cut_from } = *tree {
+            self.folder.prepare_tree()?;
             *tree = Tree::Open(Database::open(&self.settings, cut_from)?);
         }
         Ok(())
@@ -255,6 +256,13 @@ impl EmbeddedStore {
                 }
             }
         }
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        // Before the lock is gone, so that the next holder of the folder is alone in it.
+        self.close(None);
     }
 }
 

@@ -12,6 +12,9 @@ mod embedded;
 mod faults;
 mod group;
 mod memory;
+#[cfg(feature = "embedded")]
+mod overlay;
+mod random;
 
 use std::fmt;
 use std::future::Future;

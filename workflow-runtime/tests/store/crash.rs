@@ -17,7 +17,7 @@ fn key(number: u64, part: u64) -> Bytes {
 }
 
 fn batch(number: u64) -> Batch {
-    let value = |part: u64| Bytes::from(vec![b'x'; usize::try_from(number * 31 % 700 + part).unwrap()]);
+    let value = |part: u64| Bytes::from(vec![b'x'; usize::try_from(number * 31 % 3000 + part).unwrap()]);
     let writes = (0..KEYS_PER_BATCH).map(|part| Write::Put(key(number, part), value(part)));
     Batch {
         conditions: vec![],
@@ -94,7 +94,12 @@ async fn killed_process_loses_nothing() {
             }
             let mut child = command.spawn().unwrap();
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-            let mut left = 150 * round;
+            let mut left = round
+                * if durability == Durability::Relaxed {
+                    2_000
+                } else {
+                    200
+                };
             while left > 0 {
                 let line = lines.next().expect("the child runs until it is killed").unwrap();
                 // The test harness's own words may come before the first number on its line.

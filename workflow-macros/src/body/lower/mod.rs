@@ -338,7 +338,7 @@ impl Lowerer<'_> {
                 self.discard(diverge);
                 self.current = before;
                 let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
-                self.push(Node::LetElse { pat, init: value, effects, defs: defs.clone(), otherwise });
+                self.push(Node::LetElse { attrs, pat, init: value, effects, defs: defs.clone(), otherwise });
                 self.scope.extend(defs);
             }
         }

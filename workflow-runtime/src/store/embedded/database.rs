@@ -13,7 +13,7 @@ use bytes::Bytes;
 use fjall::{AbstractTree, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 
 use super::journal;
-use crate::store::group::Overlay;
+use crate::store::overlay::Overlay;
 use crate::store::{Durability, Error, MAX_KEY_BYTES};
 
 /// Full write buffers that wait for the disk; a writer waits until there are fewer.
@@ -22,6 +22,8 @@ const SEALED_BUFFERS: usize = 3;
 const UNSORTED_TABLES: usize = 20;
 /// Keeps the tree from rotating its write buffers by itself.
 const NEVER: u64 = u64::MAX;
+/// One writes full buffers to the disk while the other one compacts, so that a writer seldom waits for a compaction.
+const THREADS: usize = 2;
 const PAUSE: Duration = Duration::from_millis(1);
 const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -61,7 +63,7 @@ impl Database {
         let opened = panic::catch_unwind(AssertUnwindSafe(|| {
             let database = fjall::Database::builder(&settings.tree)
                 .cache_size(settings.cache_bytes)
-                .worker_threads(1)
+                .worker_threads(THREADS)
                 .open()?;
             let data = database.keyspace("data", || {
                 KeyspaceCreateOptions::default().max_memtable_size(NEVER)
