@@ -132,12 +132,15 @@ fn items(
         match param {
             Param::Value { field, ty } => {
                 fields.push(field);
-                owned.push(ty.clone());
+                owned.push(signature::stored_field(field, ty));
                 arguments.push(quote!(#field: #ty));
             }
             Param::Borrowed { field, reference, owned: ty } => {
                 fields.push(field);
-                owned.push(ty.clone());
+                owned.push(match &*reference.elem {
+                    Type::Slice(slice) => signature::stored_slice(field, &slice.elem, ty),
+                    _ => signature::stored_field(field, ty),
+                });
                 arguments.push(quote!(#field: #reference));
             }
             Param::Context | Param::State(_) => {}
@@ -173,7 +176,7 @@ fn items(
             ::workflow_runtime::__private::serde::Deserialize,
         )]
         #[serde(crate = "::workflow_runtime::__private::serde")]
-        #vis struct #ident { #(#fields: #owned),* }
+        #vis struct #ident { #(#owned),* }
 
         impl ::core::fmt::Debug for #ident {
             fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
@@ -217,18 +220,23 @@ fn call(ident: &Ident, params: &[Param], fields: &[&Ident]) -> TokenStream {
     }
     // References are encoded at once, so the call owns its input and borrows nothing.
     let lifetime = Lifetime::new("'__call", Span::mixed_site());
-    let types = params.iter().filter_map(|param| match param {
-        Param::Value { ty, .. } => Some(quote!(#ty)),
-        Param::Borrowed { reference, .. } => {
+    let borrowed = params.iter().filter_map(|param| match param {
+        Param::Value { field, ty } => Some(signature::stored_field_by(field, ty, "store", &quote!(#ty))),
+        Param::Borrowed { field, reference, owned } => {
             let elem = &reference.elem;
-            Some(quote!(&#lifetime #elem))
+            let ty = quote!(&#lifetime #elem);
+            Some(match &**elem {
+                Type::Slice(slice) => signature::stored_field_by(field, &slice.elem, "store_slice", &ty),
+                Type::Path(path) if path.path.is_ident("str") => quote!(#field: #ty),
+                _ => signature::stored_field_by(field, owned, "store_borrowed", &ty),
+            })
         }
         _ => None,
     });
     quote! {
         #[derive(::workflow_runtime::__private::serde::Serialize)]
         #[serde(crate = "::workflow_runtime::__private::serde")]
-        struct __Borrowed<#lifetime> { #(#fields: #types),* }
+        struct __Borrowed<#lifetime> { #(#borrowed),* }
         ::workflow_runtime::TaskCall::encoded(::workflow_runtime::__private::encode(&__Borrowed { #(#fields),* }))
     }
 }

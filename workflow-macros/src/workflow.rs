@@ -37,6 +37,7 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         function.attrs.iter().partition(|attr| attr.path().is_ident("doc"));
     let fields: Vec<_> = params.iter().map(|(field, _)| field).collect();
     let types: Vec<_> = params.iter().map(|(_, param)| &param.ty).collect();
+    let stored = params.iter().map(|(field, param)| signature::stored_field(field, &param.ty));
     let input_doc = format!("The input of the workflow [`{ident}`](fn@{ident}), and the type that names it.");
     let (points, run) = match &compiled {
         Some(compiled) => (compiled.points.clone(), compiled.run.clone()),
@@ -62,12 +63,17 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         #[doc = #input_doc]
         #[allow(non_camel_case_types)]
         #[derive(
-            ::core::fmt::Debug,
             ::workflow_runtime::__private::serde::Serialize,
             ::workflow_runtime::__private::serde::Deserialize,
         )]
         #[serde(crate = "::workflow_runtime::__private::serde")]
-        #vis struct #ident { #(#fields: #types),* }
+        #vis struct #ident { #(#stored),* }
+
+        impl ::core::fmt::Debug for #ident {
+            fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                formatter.debug_struct(#name).finish_non_exhaustive()
+            }
+        }
 
         #[allow(
             clippy::all,
@@ -130,9 +136,12 @@ fn editor_copy(function: &ItemFn) -> TokenStream {
     let mut copy = function.clone();
     copy.attrs.clear();
     copy.sig.ident = quote::format_ident!("__{}_as_written", body::text(&function.sig.ident));
+    // The `const` carries the `allow`: the name of the `cfg` is not one that the user's package declares.
     quote! {
-        #[cfg(rust_analyzer)]
         #[allow(unexpected_cfgs, dead_code)]
-        #copy
+        const _: () = {
+            #[cfg(rust_analyzer)]
+            #copy
+        };
     }
 }

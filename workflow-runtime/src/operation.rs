@@ -18,10 +18,8 @@ const LONG_PAUSE_MS: u64 = 10_000;
 
 /// Something that a workflow can await.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be awaited in a workflow",
-    label = "not a durable operation",
-    note = "a workflow can only await tasks, timers (`sleep`) and signals (`receive`), because a plain future cannot be stored and resumed after a crash",
-    note = "put this work in a `#[task]` function and await that"
+    message = "`{Self}` is not an operation that a workflow can await",
+    note = "a workflow can only await tasks, timers (`sleep`) and signals (`receive`)"
 )]
 pub trait Operation: Sized + Send {
     /// What the await gives.
@@ -94,16 +92,18 @@ impl<O: Operation> Prepared<O> {
         Ok(Prepared { operation: Some(operation), encoded: Ok(encoded) })
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.encoded.as_deref().unwrap_or_default()
-    }
-
     pub(crate) fn into_parts(self) -> Result<(O, Bytes), Halt> {
         match (self.operation, self.encoded) {
             (Some(operation), Ok(encoded)) => Ok((operation, encoded)),
             (_, Err(error)) => Err(Halt::Unencodable { variable: "the operation".to_owned(), error }),
             (None, Ok(_)) => Err(Halt::NoInput),
         }
+    }
+}
+
+impl<O> Prepared<O> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.encoded.as_deref().unwrap_or_default()
     }
 }
 

@@ -6,7 +6,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Durable, WorkflowContext};
+use crate::{Output, WorkflowContext};
 
 /// A resumable state machine. `#[workflow]` writes the implementation; the value itself is the stored input.
 pub trait Workflow: Serialize + DeserializeOwned + Send + Sized + 'static {
@@ -17,7 +17,7 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sized + 'static {
     const POINTS: &'static [&'static str];
 
     /// What the workflow gives.
-    type Output: Durable;
+    type Output: Output;
 
     /// The message of an output that stands for a failure.
     fn failure(output: &Self::Output) -> Option<String>;

@@ -14,6 +14,7 @@ use crate::keys::Kind;
 use crate::operation;
 use crate::record::{self, End, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord};
 use crate::store::{self, Batch, Condition, Verdict, Write};
+use crate::Output;
 use crate::workflow::Workflow;
 
 /// Why the result of an instance cannot be had.
@@ -117,7 +118,7 @@ impl<W: Workflow> WorkflowHandle<W> {
         let outcome = self.outcome().await?;
         match outcome.end {
             End::Blocked { reason } => Err(ResultError::Blocked { id: self.id.clone(), reason }),
-            End::Completed | End::Failed { .. } => codec::decode(&outcome.output)
+            End::Completed | End::Failed { .. } => Output::decode(&outcome.output)
                 .map_err(|error| ResultError::Output { id: self.id.clone(), error: error.to_string() }),
         }
     }

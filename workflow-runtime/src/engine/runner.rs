@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use workflow_model::{BlockedReason, InstanceId, codec};
+use workflow_model::{BlockedReason, InstanceId};
 
 use super::core::{Core, Message, decode};
 use super::hot::Hot;
@@ -18,6 +18,7 @@ use crate::keys::{Keys, Kind};
 use crate::operation;
 use crate::record::{self, AttemptsRecord, End, InstanceRecord, OutcomeRecord, StateRecord};
 use crate::store::{Batch, Error, Write};
+use crate::Output;
 use crate::workflow::Workflow;
 
 /// How the code of an instance stopped.
@@ -33,7 +34,7 @@ pub(crate) async fn run_machine<W: Workflow>(input: Option<W>, mut context: Work
     let halts = context.halts();
     let result = guarded(W::run(input, &mut context), &halts).await;
     let end = match result {
-        Ok(output) => match codec::encode(&output) {
+        Ok(output) => match Output::encode(&output) {
             Ok(encoded) => {
                 let end = match W::failure(&output) {
                     None => End::Completed,

@@ -26,7 +26,7 @@ mod stages;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 
 use super::Compiled;
 use super::graph::Graph;
@@ -144,15 +144,5 @@ impl<'a> Expander<'a> {
     fn mentions(&self, ids: &[BindingId]) -> TokenStream {
         let idents = ids.iter().map(|id| &self.body.binding(*id).ident);
         quote!((#(#idents,)*))
-    }
-
-    fn marker(&self, number: usize) -> Ident {
-        let name = &self.body.points[number].name;
-        let mut text: String =
-            name.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '_' }).collect();
-        if text.starts_with(|c: char| c.is_numeric()) || text == "_" {
-            text.insert(0, '_');
-        }
-        syn::parse_str::<Ident>(&text).unwrap_or_else(|_| format_ident!("r#{}", text))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 
 use super::super::ir::{BindingId, BindingKind, StateId, StateKind};
 use super::{Expander, hidden};
@@ -17,15 +17,13 @@ impl Expander<'_> {
         })
     }
 
-    /// One type per point, so that messages can name the await; and one variable per point that learns the type of what
-    /// the point is entered with.
+    /// Per point a variable that learns the type of what the point is entered with, and one that learns what the
+    /// point's variables are kept across.
     pub(super) fn markers(&self) -> TokenStream {
-        let names: BTreeSet<Ident> = self.first_point.values().map(|number| self.marker(*number)).collect();
-        let names = names.iter();
         let witnesses = self.all_points().map(|(_, _, point)| self.witness(point));
+        let keepers: BTreeSet<usize> = self.first_point.values().copied().collect();
+        let keepers = keepers.into_iter().map(|number| self.keeper(number));
         quote_spanned! {Span::mixed_site()=>
-            #[allow(non_camel_case_types, dead_code)]
-            mod __await_of { #(pub(super) enum #names {})* }
             #[allow(dead_code)]
             fn __same<T>(_: &::core::marker::PhantomData<T>, _: &T) {}
             fn __content<T>(slot: ::core::option::Option<T>) -> T {
@@ -41,7 +39,13 @@ impl Expander<'_> {
                 ::core::marker::PhantomData
             }
             #(let #witnesses = ::core::marker::PhantomData;)*
+            #(let #keepers = ::core::marker::PhantomData;)*
         }
+    }
+
+    /// The variable that learns what is kept across a point.
+    fn keeper(&self, number: usize) -> Ident {
+        hidden(&format!("__keeper{}", self.points[&number]))
     }
 
     fn witness(&self, point: usize) -> Ident {
@@ -52,15 +56,35 @@ impl Expander<'_> {
         self.all_points()
             .map(|(_, number, point)| {
                 let context = &self.context;
-                let span = self.body.points[number].span.resolved_at(Span::mixed_site());
-                let operation = Ident::new("__described", span);
                 let witness = self.witness(point);
-                quote_spanned! {span=>
-                    let #operation = __operation_of(#witness);
-                    ::workflow_runtime::__private::describe(#context, #point, #operation);
-                }
+                let span = self.body.points[number].span;
+                let describe = self.awaited(number, "describe");
+                let operation = quote_spanned!(span=> __operation_of(#witness));
+                quote!(#describe(#operation, #context, #point);)
             })
             .collect()
+    }
+
+    /// A function of the trait of what can be awaited, on the user's `await`: what is unmet there is one error, however
+    /// often it is.
+    fn awaited(&self, number: usize, function: &str) -> TokenStream {
+        let span = self.body.points[number].span;
+        let function = Ident::new(function, span);
+        quote_spanned!(span=> ::workflow_runtime::__private::Awaited::#function)
+    }
+
+    /// The operation of a point.
+    pub(super) fn operation(&self, number: usize) -> Ident {
+        Ident::new("__operation", self.body.points[number].span)
+    }
+
+    /// A function of the trait of what can be kept, on the variable.
+    fn keeps(&self, id: BindingId, function: &str) -> TokenStream {
+        let span = self.body.binding(id).ident.span();
+        let function = Ident::new(function, span);
+        let name = if self.body.binding(id).kind == BindingKind::Loop { "LoopState" } else { "Keeper" };
+        let name = Ident::new(name, span);
+        quote_spanned!(span=> ::workflow_runtime::__private::#name::#function)
     }
 
     /// What a slot holds when its stage was not reached: what was stored, if this is the point where the instance is
@@ -81,16 +105,18 @@ impl Expander<'_> {
                 }
             }
         };
-        let operation = or_stop(quote!(#context.restore_operation()));
+        let operation = or_stop({
+            let restore = self.awaited(number, "restore");
+            quote!(#restore(#context))
+        });
         let values = self.payload(id).into_iter().map(|binding| {
             let name = &names[&binding];
-            let span = self.body.binding(binding).ident.span().resolved_at(Span::mixed_site());
+            let restore = self.keeps(binding, "restore");
             or_stop(if self.body.binding(binding).kind == BindingKind::Loop {
-                quote_spanned!(span=> ::workflow_runtime::__private::restore_loop(#context, #name))
+                quote!(#restore(#context, #name))
             } else {
-                let restore = Ident::new("restore", span);
-                let marker = self.marker(self.first_point[&binding]);
-                quote!(::workflow_runtime::__private::#restore::<_, __await_of::#marker>(#context, #name))
+                let keeper = self.keeper(self.first_point[&binding]);
+                quote!(::workflow_runtime::__private::tie(#keeper, #restore(#context, #name)))
             })
         });
         quote_spanned! {Span::mixed_site()=>
@@ -136,15 +162,15 @@ impl Expander<'_> {
     pub(super) fn prepare(&self, id: StateId, operation: &syn::Expr) -> TokenStream {
         let StateKind::Point(number) = self.body.state(id).kind else { return TokenStream::new() };
         let context = &self.context;
-        let span = self.body.points[number].span.resolved_at(Span::mixed_site());
-        let awaited = Ident::new("__awaited", span);
-        let prepare = quote_spanned!(span=> #context.prepare(#awaited));
+        let awaited = Ident::new("__awaited", self.body.points[number].span);
+        let prepare = self.awaited(number, "prepare");
+        let operation_ident = self.operation(number);
         let witness = self.witness(self.points[&number]);
         let variables = self.mentions(&self.payload(id));
         quote_spanned! {Span::mixed_site()=>
             let #awaited = #operation;
-            let __operation = #prepare;
-            let __entered = (__operation, #variables,);
+            let #operation_ident = #prepare(#awaited, #context);
+            let __entered = (#operation_ident, #variables,);
             if false { __same(&#witness, &__entered); }
         }
     }
@@ -162,35 +188,30 @@ impl Expander<'_> {
                 let info = self.body.binding(binding);
                 let ident = &info.ident;
                 let name = &names[&binding];
-                let span = ident.span().resolved_at(Span::mixed_site());
                 let slot = binding.0 as u32;
+                let value = quote_spanned!(ident.span()=> &#ident);
                 if info.kind == BindingKind::Loop {
-                    return quote_spanned! {span=>
-                        ::workflow_runtime::__private::save_loop(&mut #saver, #name, #slot, &#ident);
-                    };
+                    let save = self.keeps(binding, "save");
+                    return quote!(#save(#value, &mut #saver, #name, #slot););
                 }
-                let marker = self.marker(self.first_point[&binding]);
-                if self.constants.contains(&binding) {
-                    let save = Ident::new("save_constant", span);
-                    quote! {
-                        ::workflow_runtime::__private::#save::<_, __await_of::#marker>(
-                            &mut #saver, #name, #slot, &#ident,
-                        );
-                    }
+                let keeper = self.keeper(self.first_point[&binding]);
+                let saved = if self.constants.contains(&binding) {
+                    let save = self.keeps(binding, "save_constant");
+                    quote!(#save(#value, &mut #saver, #name, #slot))
                 } else {
-                    let save = Ident::new("save", span);
-                    quote! {
-                        ::workflow_runtime::__private::#save::<_, __await_of::#marker>(&mut #saver, #name, &#ident);
-                    }
-                }
+                    let save = self.keeps(binding, "save");
+                    quote!(#save(#value, &mut #saver, #name))
+                };
+                quote!(::workflow_runtime::__private::tie(#keeper, #saved);)
             })
             .collect();
+        let (perform, operation) = (self.awaited(number, "perform"), self.operation(number));
         let binder = if saves.is_empty() { quote!(_) } else { quote!(mut #saver) };
         quote_spanned! {Span::mixed_site()=>
-            if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &__operation) {
+            if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &#operation) {
                 #(#saves)*
             }
-            let #result = #context.perform(__operation).await;
+            let #result = #perform(#operation, #context).await;
         }
     }
 
@@ -205,41 +226,44 @@ impl Expander<'_> {
             .collect()
     }
 
-    /// Code that never runs and exists for its errors: each stored variable is checked once, where all types are known.
+    /// Code that never runs and exists for its errors: each stored variable is examined once, where all types are known,
+    /// at the first point that it lives across.
     pub(super) fn checks(&self) -> TokenStream {
+        let across = hidden("__across");
         let checks = self.all_points().filter_map(|(id, number, point)| {
             let payload = self.payload(id);
-            let first: Vec<bool> = payload.iter().map(|binding| self.first_point[binding] == number).collect();
-            if !first.contains(&true) {
+            if !payload.iter().any(|binding| self.first_point[binding] == number) {
                 return None;
             }
-            let witness = self.witness(point);
+            let (witness, keeper) = (self.witness(point), self.keeper(number));
             let (mut fields, mut checks) = (Vec::new(), Vec::new());
-            for (binding, first) in payload.iter().zip(first) {
-                if !first {
+            for binding in &payload {
+                let info = self.body.binding(*binding);
+                if self.first_point[binding] != number || info.kind == BindingKind::Loop {
                     fields.push(quote!(_));
                     continue;
                 }
-                let info = self.body.binding(*binding);
                 let ident = &info.ident;
-                let span = ident.span().resolved_at(Span::mixed_site());
                 fields.push(quote!(#ident));
-                let marker = self.marker(number);
-                let check = Ident::new("__check", span);
-                let kept = if info.kind == BindingKind::Loop { format_ident!("KeptLoop") } else { format_ident!("Kept") };
+                let check = Ident::new("__must_be_stored", ident.span());
                 checks.push(quote! {
-                    (&::workflow_runtime::__private::#kept::<_, __await_of::#marker>::new(&#ident)).#check();
+                    (&::workflow_runtime::__private::Kept::new(&#ident, &#across)).#check();
                 });
             }
-            Some(quote! {
+            Some(quote_spanned! {Span::mixed_site()=>
                 let (_, (#(#fields,)*),) = ::workflow_runtime::__private::unwitness(&#witness);
+                let #across =
+                    (&::workflow_runtime::__private::Named::new(__operation_of(#witness))).__across();
                 #(#checks)*
+                ::workflow_runtime::__private::keep(#keeper, #across);
             })
         });
-        quote! {
+        quote_spanned! {Span::mixed_site()=>
             #[allow(unreachable_code, unused_imports)]
             {
-                use ::workflow_runtime::__private::{ReferenceKept as _, ValueKept as _};
+                use ::workflow_runtime::__private::{
+                    OtherNamed as _, ReferenceKept as _, TaskNamed as _, ValueKept as _,
+                };
                 #(#checks)*
             };
         }

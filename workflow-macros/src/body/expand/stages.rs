@@ -116,7 +116,7 @@ impl Expander<'_> {
         });
         let (arrives, perform) = match (info.kind, info.value) {
             (StateKind::Point(number), Some(result)) => {
-                let operation = hidden("__operation");
+                let operation = self.operation(number);
                 (quote!(#operation,), self.perform(id, number, result))
             }
             (_, Some(value)) => {

@@ -1,7 +1,7 @@
 //! Branches, loops and jumps.
 
 use proc_macro2::{Ident, Span};
-use quote::quote_spanned;
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{BinOp, Expr, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Pat, UnOp, parse_quote};
 
@@ -238,19 +238,25 @@ impl Lowerer<'_> {
         let ident = self.body.binding(state).ident.clone();
         let (init, next): (Expr, Expr) = match hoist::borrowed_collection(&source) {
             Some((place, mutable)) => {
-                let borrow: Expr = if mutable { parse_quote!(&mut #place) } else { parse_quote!(&#place) };
-                let next = Ident::new(if mutable { "next_mut" } else { "next_ref" }, Span::mixed_site());
-                let path = quote_spanned!(span=> ::workflow_runtime::__private::Cursor);
-                (parse_quote!(#path::new()), parse_quote!(#ident.#next(#borrow)))
+                let (borrow, ordered) = if mutable {
+                    (quote!(&mut #place), quote_spanned!(span=> ::workflow_runtime::__private::OrderedMut))
+                } else {
+                    (quote!(&#place), quote_spanned!(span=> ::workflow_runtime::__private::Ordered))
+                };
+                (
+                    parse_quote!(::workflow_runtime::__private::Cursor::new()),
+                    parse_quote!(#ordered::next_item(#borrow, &mut #ident)),
+                )
             }
             None => {
-                let items = Ident::new("__source", Span::mixed_site());
-                let init = quote_spanned! {span=>
+                let items = Ident::new("__source", span);
+                let start = quote_spanned!(span=> start(#items));
+                let init = quote! {
                     match #source {
                         #items => {
                             #[allow(unused_imports)]
                             use ::workflow_runtime::__private::{ItemsKind as _, RangeKind as _};
-                            (&#items).__loop_kind().start(#items)
+                            (&#items).__loop_kind().#start
                         }
                     }
                 };
@@ -317,7 +323,7 @@ impl Lowerer<'_> {
     fn loop_state(&mut self, pat: &Pat, span: Span) -> super::super::ir::BindingId {
         let name = pattern::bound(pat).first().map_or_else(|| "_".to_owned(), |bound| flow::text(&bound.ident));
         let number = self.body.bindings.len();
-        let ident = Ident::new(&format!("__for_{name}_{number}"), span.resolved_at(Span::mixed_site()));
+        let ident = Ident::new(&format!("__for_{name}_{number}"), span);
         let id = self.new_binding(ident, true, BindingKind::Loop);
         self.body.bindings[id.0].name = format!("for {name}");
         id

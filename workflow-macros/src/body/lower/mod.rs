@@ -161,11 +161,12 @@ impl Lowerer<'_> {
         BindingId(self.body.bindings.len() - 1)
     }
 
-    /// A generated variable, which user code cannot name.
-    fn fresh(&mut self, what: &'static str, mutable: bool, kind: BindingKind) -> BindingId {
+    /// A generated variable, at the place of the user's code that its value comes from: there the compiler reports what
+    /// is wrong with the value.
+    fn fresh(&mut self, what: &'static str, mutable: bool, kind: BindingKind, span: Span) -> BindingId {
         let count = self.fresh.entry(what).or_default();
         *count += 1;
-        let ident = Ident::new(&format!("__{what}{count}"), Span::mixed_site());
+        let ident = Ident::new(&format!("__{what}{count}"), span);
         self.new_binding(ident, mutable, kind)
     }
 
@@ -405,7 +406,7 @@ impl Lowerer<'_> {
         let effects = self.effects_of(&operation);
         let number = self.body.points.len();
         self.body.points.push(Point { name, span });
-        let result = self.fresh("result", false, BindingKind::Temporary);
+        let result = self.fresh("result", false, BindingKind::Temporary, span);
         let state = self.new_state(StateKind::Point(number), Some(result), None);
         self.close(End::Point { state, operation, effects });
         self.enter(state);
