@@ -1,6 +1,7 @@
 //! What a workflow can await: tasks, timers, signals.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,15 +12,17 @@ use crate::context::WorkflowContext;
 use crate::halt::Halt;
 use crate::record::AttemptsRecord;
 use crate::task::{Input, StateRequirement, Task, TaskCall};
-use crate::{Durable, Signal};
+use crate::Signal;
 
 /// A pause before the next attempt that is at least this long is a timer in the store: the instance leaves the memory.
 const LONG_PAUSE_MS: u64 = 10_000;
 
 /// Something that a workflow can await.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an operation that a workflow can await",
-    note = "a workflow can only await tasks, timers (`sleep`) and signals (`receive`)"
+    message = "`{Self}` cannot be awaited in a workflow",
+    label = "not durable: it could not be continued after a restart",
+    note = "a workflow can only await tasks, timers (`sleep`) and signals (`receive`)",
+    note = "put this work in a `#[task]` function and await that"
 )]
 pub trait Operation: Sized + Send {
     /// What the await gives.
@@ -50,6 +53,36 @@ pub trait Operation: Sized + Send {
         context: &mut WorkflowContext,
         encoded: Bytes,
     ) -> impl Future<Output = Result<Self::Output, Halt>> + Send;
+
+    // What generated code calls. These are functions of this trait, and nothing else is asked of an awaited value, so that
+    // a value that is no operation is one error, on the user's `await`.
+
+    /// Encodes the operation, so that it can be stored.
+    #[doc(hidden)]
+    fn __prepare(self, context: &mut WorkflowContext) -> Prepared<Self> {
+        context.prepare(self)
+    }
+
+    /// The operation of the point where the workflow is resumed.
+    #[doc(hidden)]
+    fn __restore(context: &mut WorkflowContext) -> Result<Prepared<Self>, Halt> {
+        context.restore_operation()
+    }
+
+    /// Commits the step and performs the operation.
+    #[doc(hidden)]
+    fn __perform(
+        prepared: Prepared<Self>,
+        context: &mut WorkflowContext,
+    ) -> impl Future<Output = Self::Output> + Send {
+        context.perform(prepared)
+    }
+
+    /// Notes what a point awaits.
+    #[doc(hidden)]
+    fn __note(_: PhantomData<Self>, context: &mut WorkflowContext, point: usize) {
+        Self::describe(context.description(), point);
+    }
 }
 
 /// What an instance waits for, outside of it.
@@ -157,6 +190,7 @@ fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a [u8], Strin
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Task> Operation for TaskCall<T> {
     type Output = T::Output;
 
@@ -295,6 +329,7 @@ impl IntoDuration for String {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Operation for Sleep {
     type Output = ();
 
@@ -333,7 +368,7 @@ impl Operation for Sleep {
 /// A message to wait for.
 #[derive(Debug)]
 #[must_use = "nothing is received unless this is awaited"]
-pub struct Receive<S>(std::marker::PhantomData<fn() -> S>);
+pub struct Receive<S>(PhantomData<fn() -> S>);
 
 /// Waits for the next message of type `S` to this instance. Messages that came earlier are kept until they are received,
 /// in their order.
@@ -359,10 +394,11 @@ pub struct Receive<S>(std::marker::PhantomData<fn() -> S>);
 /// # });
 /// ```
 pub fn receive<S: Signal>() -> Receive<S> {
-    Receive(std::marker::PhantomData)
+    Receive(PhantomData)
 }
 
-impl<S: Signal + Durable> Operation for Receive<S> {
+#[diagnostic::do_not_recommend]
+impl<S: Signal> Operation for Receive<S> {
     type Output = S;
 
     fn describe(description: &mut Description, point: usize) {

@@ -1,7 +1,6 @@
 //! What generated code uses. Nothing in here is stable: it changes together with the macros.
 
 mod argument;
-mod awaited;
 mod kept;
 mod loops;
 mod output;
@@ -13,7 +12,6 @@ use serde::Serialize;
 use workflow_model::codec;
 
 pub use self::argument::Argument;
-pub use self::awaited::Awaited;
 pub use self::kept::{
     Across, Keeper, Kept, KeptAcross, Named, OtherNamed, OwnedAcross, ReferenceKept, TaskNamed, Tied, ValueKept,
     keep, tie,

@@ -58,19 +58,19 @@ impl Expander<'_> {
                 let context = &self.context;
                 let witness = self.witness(point);
                 let span = self.body.points[number].span;
-                let describe = self.awaited(number, "describe");
                 let operation = quote_spanned!(span=> __operation_of(#witness));
-                quote!(#describe(#operation, #context, #point);)
+                let note = self.awaited(number, "__note", &quote!(#operation, #context, #point));
+                quote!(#note;)
             })
             .collect()
     }
 
-    /// A function of the trait of what can be awaited, on the user's `await`: what is unmet there is one error, however
-    /// often it is.
-    fn awaited(&self, number: usize, function: &str) -> TokenStream {
+    /// Calls a function of the trait of what can be awaited, on the user's `await`: what is unmet there is one error,
+    /// however often it is asked for.
+    fn awaited(&self, number: usize, function: &str, arguments: &TokenStream) -> TokenStream {
         let span = self.body.points[number].span;
         let function = Ident::new(function, span);
-        quote_spanned!(span=> ::workflow_runtime::__private::Awaited::#function)
+        quote_spanned!(span=> ::workflow_runtime::__private::Operation::#function(#arguments))
     }
 
     /// The operation of a point.
@@ -78,13 +78,16 @@ impl Expander<'_> {
         Ident::new("__operation", self.body.points[number].span)
     }
 
-    /// A function of the trait of what can be kept, on the variable.
-    fn keeps(&self, id: BindingId, function: &str) -> TokenStream {
+    /// Calls a function of the trait of what can be kept, on the variable.
+    fn keeps(&self, id: BindingId, function: &str, arguments: &TokenStream) -> TokenStream {
         let span = self.body.binding(id).ident.span();
         let function = Ident::new(function, span);
-        let name = if self.body.binding(id).kind == BindingKind::Loop { "LoopState" } else { "Keeper" };
-        let name = Ident::new(name, span);
-        quote_spanned!(span=> ::workflow_runtime::__private::#name::#function)
+        if self.body.binding(id).kind == BindingKind::Loop {
+            return quote_spanned!(span=> ::workflow_runtime::__private::LoopState::#function(#arguments));
+        }
+        let keeper = self.keeper(self.first_point[&id]);
+        let call = quote_spanned!(span=> ::workflow_runtime::__private::Keeper::#function(#arguments));
+        quote!(::workflow_runtime::__private::tie(#keeper, #call))
     }
 
     /// What a slot holds when its stage was not reached: what was stored, if this is the point where the instance is
@@ -105,19 +108,10 @@ impl Expander<'_> {
                 }
             }
         };
-        let operation = or_stop({
-            let restore = self.awaited(number, "restore");
-            quote!(#restore(#context))
-        });
+        let operation = or_stop(self.awaited(number, "__restore", &quote!(#context)));
         let values = self.payload(id).into_iter().map(|binding| {
             let name = &names[&binding];
-            let restore = self.keeps(binding, "restore");
-            or_stop(if self.body.binding(binding).kind == BindingKind::Loop {
-                quote!(#restore(#context, #name))
-            } else {
-                let keeper = self.keeper(self.first_point[&binding]);
-                quote!(::workflow_runtime::__private::tie(#keeper, #restore(#context, #name)))
-            })
+            or_stop(self.keeps(binding, "restore", &quote!(#context, #name)))
         });
         quote_spanned! {Span::mixed_site()=>
             if __entry == #entry {
@@ -163,14 +157,14 @@ impl Expander<'_> {
         let StateKind::Point(number) = self.body.state(id).kind else { return TokenStream::new() };
         let context = &self.context;
         let awaited = Ident::new("__awaited", self.body.points[number].span);
-        let prepare = self.awaited(number, "prepare");
-        let operation_ident = self.operation(number);
+        let prepare = self.awaited(number, "__prepare", &quote!(#awaited, #context));
+        let prepared = self.operation(number);
         let witness = self.witness(self.points[&number]);
         let variables = self.mentions(&self.payload(id));
         quote_spanned! {Span::mixed_site()=>
             let #awaited = #operation;
-            let #operation_ident = #prepare(#awaited, #context);
-            let __entered = (#operation_ident, #variables,);
+            let #prepared = #prepare;
+            let __entered = (#prepared, #variables,);
             if false { __same(&#witness, &__entered); }
         }
     }
@@ -190,28 +184,25 @@ impl Expander<'_> {
                 let name = &names[&binding];
                 let slot = binding.0 as u32;
                 let value = quote_spanned!(ident.span()=> &#ident);
-                if info.kind == BindingKind::Loop {
-                    let save = self.keeps(binding, "save");
-                    return quote!(#save(#value, &mut #saver, #name, #slot););
-                }
-                let keeper = self.keeper(self.first_point[&binding]);
-                let saved = if self.constants.contains(&binding) {
-                    let save = self.keeps(binding, "save_constant");
-                    quote!(#save(#value, &mut #saver, #name, #slot))
+                let call = if info.kind == BindingKind::Loop {
+                    self.keeps(binding, "save", &quote!(#value, &mut #saver, #name, #slot))
+                } else if self.constants.contains(&binding) {
+                    self.keeps(binding, "save_constant", &quote!(#value, &mut #saver, #name, #slot))
                 } else {
-                    let save = self.keeps(binding, "save");
-                    quote!(#save(#value, &mut #saver, #name))
+                    self.keeps(binding, "save", &quote!(#value, &mut #saver, #name))
                 };
-                quote!(::workflow_runtime::__private::tie(#keeper, #saved);)
+                quote!(#call;)
             })
             .collect();
-        let (perform, operation) = (self.awaited(number, "perform"), self.operation(number));
+        let operation = self.operation(number);
+        let perform = self.awaited(number, "__perform", &quote!(#operation, #context));
+        let perform = quote_spanned!(self.body.points[number].span=> #perform.await);
         let binder = if saves.is_empty() { quote!(_) } else { quote!(mut #saver) };
         quote_spanned! {Span::mixed_site()=>
             if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &#operation) {
                 #(#saves)*
             }
-            let #result = #perform(#operation, #context).await;
+            let #result = #perform;
         }
     }
 
@@ -245,9 +236,8 @@ impl Expander<'_> {
                 }
                 let ident = &info.ident;
                 fields.push(quote!(#ident));
-                let check = Ident::new("__must_be_stored", ident.span());
-                checks.push(quote! {
-                    (&::workflow_runtime::__private::Kept::new(&#ident, &#across)).#check();
+                checks.push(quote_spanned! {ident.span()=>
+                    (&::workflow_runtime::__private::Kept::new(&#ident, &#across)).__must_be_stored();
                 });
             }
             Some(quote_spanned! {Span::mixed_site()=>
