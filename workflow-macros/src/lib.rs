@@ -8,6 +8,7 @@ mod attributes;
 mod body;
 mod diag;
 mod signature;
+mod stand_in;
 mod task;
 mod workflow;
 

@@ -7,6 +7,23 @@ use syn::{FnArg, ItemFn, LitStr, Pat, ReturnType, Safety, Type, parse_quote};
 
 use crate::diag::Diagnostics;
 
+/// Refuses a method: items for it cannot be emitted inside of an `impl` block, so nothing else is looked at.
+pub(crate) fn is_method(function: &ItemFn, what: &str, diagnostics: &mut Diagnostics) -> bool {
+    let Some(receiver) = function.sig.receiver() else { return false };
+    diagnostics.error(
+        receiver.self_token.span,
+        "W0003",
+        format!("a {what} must be a free function: `self` would have to be stored"),
+        if what == "task" {
+            "move it out of the `impl` block; take a dependency as `State(x): State<T>` and data as ordinary arguments"
+        } else {
+            "move it out of the `impl` block and take the data as ordinary arguments; tasks take dependencies as \
+             `State(x): State<T>`"
+        },
+    );
+    true
+}
+
 /// Checks everything but the parameters' types.
 pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnostics: &mut Diagnostics) {
     let sig = &function.sig;
@@ -37,18 +54,6 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
             "use concrete types",
         );
     }
-    if let Some(receiver) = sig.receiver() {
-        diagnostics.error(
-            receiver.self_token.span,
-            "W0003",
-            format!("a {what} must be a free function: `self` would have to be stored"),
-            if what == "task" {
-                "take a dependency as `State(x): State<T>` and data as ordinary arguments"
-            } else {
-                "take the data as ordinary arguments, and let tasks take dependencies as `State(x): State<T>`"
-            },
-        );
-    }
     let refused = [
         sig.constness.as_ref().map(|token| (token.span, "const")),
         match &sig.safety {
@@ -76,6 +81,15 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
             format!("a {what} cannot return `impl Trait`: its output is stored, so its type must have a name"),
             "write the concrete type",
         );
+    } else if let ReturnType::Type(_, ty) = &sig.output
+        && let Some(span) = find_reference(ty)
+    {
+        diagnostics.error(
+            span,
+            "W0023",
+            format!("a {what} cannot return `{}`: its output is stored", show(ty)),
+            "return what it refers to by value: `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`",
+        );
     }
     for arg in &sig.inputs {
         if let FnArg::Typed(arg) = arg
@@ -91,7 +105,8 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
     }
 }
 
-fn find_impl(ty: &Type) -> Option<proc_macro2::Span> {
+/// The first `impl Trait` inside a type.
+pub(crate) fn find_impl(ty: &Type) -> Option<proc_macro2::Span> {
     struct Finder(Option<proc_macro2::Span>);
     impl<'ast> syn::visit::Visit<'ast> for Finder {
         fn visit_type_impl_trait(&mut self, ty: &'ast syn::TypeImplTrait) {

@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, ItemFn, Lifetime, PatType, Type, TypeReference, parse_quote};
 
 use crate::diag::Diagnostics;
-use crate::{attributes, body, signature};
+use crate::{attributes, body, signature, stand_in};
 
 /// What a parameter of a task is for.
 enum Param {
@@ -26,13 +26,23 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         Ok(function) => function,
         Err(error) => {
             let mut diagnostics = Diagnostics::default();
-            diagnostics.error(error.span(), "W0007", format!("#[task] stands on an `async fn`: {error}"), "put it on a free async function");
+            diagnostics.error(
+                error.span(),
+                "W0007",
+                format!("`#[task]` can only stand on an `async fn`: {error}"),
+                "put it on a free async function",
+            );
             let errors = diagnostics.into_tokens();
             return quote!(#errors #item);
         }
     };
     let mut diagnostics = Diagnostics::default();
+    if signature::is_method(&function, "task", &mut diagnostics) {
+        let errors = diagnostics.into_tokens();
+        return quote!(#errors #function);
+    }
     let attributes = attributes::task(attributes, &mut diagnostics);
+    let before = diagnostics.count();
     signature::check(&function, "task", !attributes.blocking, &mut diagnostics);
     let params: Vec<Param> = function
         .sig
@@ -44,9 +54,9 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
             FnArg::Receiver(_) => None,
         })
         .collect();
-    let broken = !diagnostics.is_empty();
+    let sound = diagnostics.count() == before;
     let errors = diagnostics.into_tokens();
-    let items = items(&function, &attributes, &params, broken);
+    let items = if sound { items(&function, &attributes, &params) } else { stand_in::task(&function) };
     quote!(#errors #items)
 }
 
@@ -54,6 +64,13 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
     let field = signature::field(&param.pat, index);
     match &*param.ty {
         Type::Reference(reference) if last_segment(&reference.elem).is_some_and(|last| last == "TaskContext") => {
+            if let Some(mutability) = &reference.mutability {
+                context_by(mutability.span, diagnostics);
+            }
+            Param::Context
+        }
+        ty if last_segment(ty).is_some_and(|last| last == "TaskContext") => {
+            context_by(ty.span(), diagnostics);
             Param::Context
         }
         Type::Reference(reference) => {
@@ -106,6 +123,15 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
     }
 }
 
+fn context_by(span: Span, diagnostics: &mut Diagnostics) {
+    diagnostics.error(
+        span,
+        "W0024",
+        "a task gets its context by shared reference",
+        "write the parameter as `context: &TaskContext`",
+    );
+}
+
 fn last_segment(ty: &Type) -> Option<&Ident> {
     match ty {
         Type::Path(path) => path.path.segments.last().map(|last| &last.ident),
@@ -117,7 +143,6 @@ fn items(
     function: &ItemFn,
     attributes: &attributes::TaskAttributes,
     params: &[Param],
-    broken: bool,
 ) -> TokenStream {
     let vis = &function.vis;
     let ident = &function.sig.ident;
@@ -149,17 +174,19 @@ fn items(
     let call = call(ident, params, &fields);
     let requirements = params.iter().filter_map(|param| match param {
         Param::State(ty) => {
-            let span = ty.span();
-            Some(quote_spanned!(span=> <#ty as ::workflow_runtime::__private::Extract>::requirement()))
+            let requirement = extract(ty, "requirement");
+            Some(quote!(#requirement()))
         }
         _ => None,
     });
     let options = options(attributes);
     let context = Ident::new("__context", Span::mixed_site());
-    let run = if broken {
-        quote!(::core::unreachable!("this task did not compile"))
-    } else {
-        run(function, attributes, params, &fields, &context)
+    let run = run(function, params, &fields, &context);
+    let asyncness = function.sig.asyncness.map_or(ident.span(), |token| token.span);
+    // What is wrong with the future (it is not `Send`, say) is reported on the user's `async fn`.
+    let (head, tail) = (quote_spanned!(asyncness=> async fn run), quote_spanned!(asyncness=> -> Self::Output));
+    let run_fn = quote! {
+        #head(self, #context: &::workflow_runtime::TaskContext) #tail { #run }
     };
     let output_span = output.span();
     let output_type = quote_spanned!(output_span=> type Output = #output;);
@@ -208,9 +235,16 @@ fn items(
                 (&::workflow_runtime::__private::Fails::<Self::Output>::new()).__from_failure(__failure)
             }
 
-            async fn run(self, #context: &::workflow_runtime::TaskContext) -> Self::Output { #run }
+            #run_fn
         }
     }
+}
+
+/// A function of `Extract`, on the parameter's type.
+fn extract(ty: &Type, function: &str) -> TokenStream {
+    let span = ty.span();
+    let function = Ident::new(function, span);
+    quote_spanned!(span=> <#ty as ::workflow_runtime::__private::Extract>::#function)
 }
 
 /// The body of the function that makes a call.
@@ -264,7 +298,6 @@ fn options(attributes: &attributes::TaskAttributes) -> TokenStream {
 /// Calls the function as it was written, with its arguments taken from the input and the context.
 fn run(
     function: &ItemFn,
-    attributes: &attributes::TaskAttributes,
     params: &[Param],
     fields: &[&Ident],
     context: &Ident,
@@ -276,12 +309,14 @@ fn run(
     inner.sig.ident = name.clone();
     let arguments = params.iter().map(|param| match param {
         Param::Context => quote!(#context),
-        Param::State(ty) => quote!(<#ty as ::workflow_runtime::__private::Extract>::extract(#context)),
+        Param::State(ty) => {
+            let extract = extract(ty, "extract");
+            quote!(#extract(#context))
+        }
         Param::Value { field, .. } => quote!(#field),
         Param::Borrowed { field, .. } => quote!(&#field),
     });
     let awaited = function.sig.asyncness.is_some().then(|| quote!(.await));
-    let _ = attributes;
     quote! {
         #inner
         let Self { #(#fields),* } = self;

@@ -2,11 +2,11 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Attribute, FnArg, ItemFn, parse_quote};
+use syn::{Attribute, FnArg, ItemFn};
 
 use crate::body::{self, Param};
 use crate::diag::Diagnostics;
-use crate::{attributes, signature};
+use crate::{attributes, signature, stand_in};
 
 /// Expands `#[workflow(attributes)] item`.
 pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream {
@@ -14,15 +14,31 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         Ok(function) => function,
         Err(error) => {
             let mut diagnostics = Diagnostics::default();
-            diagnostics.error(error.span(), "W0007", format!("#[workflow] stands on an `async fn`: {error}"), "put it on a free async function");
+            diagnostics.error(
+                error.span(),
+                "W0007",
+                format!("`#[workflow]` can only stand on an `async fn`: {error}"),
+                "put it on a free async function",
+            );
             let errors = diagnostics.into_tokens();
             return quote!(#errors #item);
         }
     };
     let mut diagnostics = Diagnostics::default();
+    if signature::is_method(&function, "workflow", &mut diagnostics) {
+        let errors = diagnostics.into_tokens();
+        return quote!(#errors #function);
+    }
     let attributes = attributes::workflow(attributes, &mut diagnostics);
+    let before = diagnostics.count();
     signature::check(&function, "workflow", true, &mut diagnostics);
     let params = params(&function, &mut diagnostics);
+    if diagnostics.count() > before {
+        body::check(&function.block, &mut diagnostics);
+        let (errors, editor) = (diagnostics.into_tokens(), editor_copy(&function));
+        let items = stand_in::workflow(&function);
+        return quote!(#errors #editor #items);
+    }
     let output = signature::output(&function);
     let bodies: Vec<Param> = params
         .iter()
@@ -121,10 +137,6 @@ fn params(function: &ItemFn, diagnostics: &mut Diagnostics) -> Vec<(proc_macro2:
                 format!("a workflow's argument is stored, so it cannot be `{}`", signature::show(&param.ty)),
                 "take it by value: `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`",
             );
-            let mut owned = param.clone();
-            *owned.ty = parse_quote!(());
-            params.push((signature::field(&param.pat, index), owned));
-            continue;
         }
         params.push((signature::field(&param.pat, index), param.clone()));
     }

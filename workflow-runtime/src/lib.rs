@@ -68,7 +68,7 @@ pub use operation::{IntoDuration, Operation, Receive, Sleep, receive, sleep};
 pub use signal::Signal;
 pub use task::{StateRequirement, Task, TaskCall, TaskFailure, TaskOptions};
 pub use task_context::{Extract, State, TaskContext};
-pub use workflow::{Contains, Registry, RegistryVisitor, Workflow, WorkflowCall};
+pub use workflow::{Contains, RegisteredIn, Registry, RegistryVisitor, Workflow, WorkflowCall};
 
 /// A value that can be stored: serialisable with serde, owned, and free to move between threads.
 ///

@@ -304,6 +304,7 @@ pub fn sleep(duration: impl IntoDuration) -> Sleep {
 /// What [`sleep`] takes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a duration",
+    label = "how long?",
     note = "give a `std::time::Duration`, or text such as \"500ms\", \"10s\", \"1h 30m\" or \"2d\""
 )]
 pub trait IntoDuration {
@@ -397,7 +398,6 @@ pub fn receive<S: Signal>() -> Receive<S> {
     Receive(PhantomData)
 }
 
-#[diagnostic::do_not_recommend]
 impl<S: Signal> Operation for Receive<S> {
     type Output = S;
 

@@ -1,10 +1,12 @@
 //! Refuses what cannot be compiled into a state machine, all mistakes at once, before anything is lowered.
 
+use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Block, Expr, Pat};
+use syn::{Attribute, Block, Expr, Label, Lifetime, Local, Pat, Stmt};
 
-use super::macros;
+use super::lower::hoist;
+use super::{macros, needs};
 use crate::diag::Diagnostics;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -18,24 +20,137 @@ enum Place {
     Const,
 }
 
+/// A loop or labelled block around the code being checked.
+#[derive(Clone)]
+struct Around {
+    label: Option<String>,
+    is_loop: bool,
+    /// `loop` and labelled blocks have a value that `break` gives.
+    has_value: bool,
+}
+
 struct Checker<'a> {
     diagnostics: &'a mut Diagnostics,
     place: Place,
+    around: Vec<Around>,
+    /// The names given by `#[point]` so far.
+    points: Vec<String>,
 }
 
-/// Checks where awaits stand in the body.
+/// Checks where awaits stand in the body, where jumps lead, and what `#[point]` names.
 pub(crate) fn body(block: &Block, diagnostics: &mut Diagnostics) {
-    Checker { diagnostics, place: Place::Body }.visit_block(block);
+    Checker { diagnostics, place: Place::Body, around: Vec::new(), points: Vec::new() }.visit_block(block);
 }
 
 impl Checker<'_> {
     fn within(&mut self, place: Place, visit: impl FnOnce(&mut Self)) {
         let before = std::mem::replace(&mut self.place, place);
+        // No jump leads out of a closure, an async block or a constant.
+        let jumps = matches!(place, Place::Closure | Place::AsyncBlock | Place::Const);
+        let around = if jumps { std::mem::take(&mut self.around) } else { self.around.clone() };
         visit(self);
+        self.around = around;
         self.place = before;
     }
 
-    fn refuse(&mut self, span: proc_macro2::Span) {
+    fn inside(&mut self, label: Option<&Label>, is_loop: bool, has_value: bool, visit: impl FnOnce(&mut Self)) {
+        let label = label.map(|label| label.name.ident.to_string());
+        self.around.push(Around { label, is_loop, has_value });
+        visit(self);
+        self.around.pop();
+    }
+
+    /// Checks a jump: its label names something around it, and `continue` and a plain `break` have a loop.
+    fn jump(&mut self, keyword: &str, token: Span, label: Option<&Lifetime>, value: Option<&Expr>) {
+        let found = match label {
+            Some(label) => {
+                let name = label.ident.to_string();
+                let found = self.around.iter().rev().find(|around| around.label.as_ref() == Some(&name));
+                if found.is_none() {
+                    let labels: Vec<String> =
+                        self.around.iter().filter_map(|around| around.label.as_ref()).map(|name| format!("`'{name}`")).collect();
+                    let fix = match labels.len() {
+                        0 => "no loop or block around it has a label".to_owned(),
+                        _ => format!("labels around it: {}", labels.join(", ")),
+                    };
+                    let message = format!("no loop or block around this `{keyword}` has the label `'{name}`");
+                    return self.diagnostics.error(label.span(), "W0019", message, &fix);
+                }
+                found
+            }
+            None => self.around.iter().rev().find(|around| around.is_loop),
+        };
+        let Some(found) = found else {
+            return self.diagnostics.error(
+                token,
+                "W0019",
+                format!("`{keyword}` outside of a loop"),
+                "leave the workflow with `return`, or name the block to leave with a label (`break 'label`)",
+            );
+        };
+        if keyword == "continue" && !found.is_loop {
+            return self.diagnostics.error(
+                label.map_or(token, Lifetime::span),
+                "W0019",
+                "`continue` leads to a block: only a loop has a next round",
+                "leave the block with `break 'label`",
+            );
+        }
+        if let Some(value) = value.filter(|_| !found.has_value) {
+            self.diagnostics.error(
+                value.span(),
+                "W0019",
+                "`break` with a value out of a `for` or `while` loop, which has none",
+                "assign the value to a variable before the `break`, or write the loop as `loop`",
+            );
+        }
+    }
+
+    /// Checks the `#[point(..)]` attributes of a statement or expression, which `awaits` or not.
+    fn points(&mut self, attrs: &[Attribute], awaits: bool) {
+        for attr in attrs.iter().filter(|attr| attr.path().is_ident("point")) {
+            let name = attr.parse_args::<syn::LitStr>().ok().filter(|name| !name.value().is_empty());
+            let Some(name) = name else {
+                self.diagnostics.error(
+                    attr.path().span(),
+                    "W0020",
+                    "`#[point]` takes a name in quotes that is not empty",
+                    "write `#[point(\"name\")]`",
+                );
+                continue;
+            };
+            let text = name.value();
+            if !awaits {
+                self.diagnostics.error(
+                    name.span(),
+                    "W0021",
+                    format!("`#[point(\"{text}\")]` stands on a statement without an `.await`"),
+                    "remove the attribute, or move it to the statement that awaits",
+                );
+            } else if self.points.contains(&text) {
+                self.diagnostics.error(
+                    name.span(),
+                    "W0022",
+                    format!("two points have the name `{text}`"),
+                    "give each point a name of its own: stored instances find their line by it",
+                );
+            } else {
+                self.points.push(text);
+            }
+        }
+    }
+
+    /// A checker for code that lives as long as one visit only.
+    fn copy(&mut self, place: Place) -> Checker<'_> {
+        Checker {
+            place,
+            around: self.around.clone(),
+            points: self.points.clone(),
+            diagnostics: &mut *self.diagnostics,
+        }
+    }
+
+    fn refuse(&mut self, span: Span) {
         let (code, message, fix) = match self.place {
             Place::Body => return,
             Place::Closure => (
@@ -76,8 +191,54 @@ impl Checker<'_> {
 }
 
 impl<'ast> Visit<'ast> for Checker<'_> {
+    fn visit_local(&mut self, local: &'ast Local) {
+        let awaits = local.init.as_ref().is_some_and(|init| awaits(&init.expr));
+        self.points(&local.attrs, awaits);
+        visit::visit_local(self, local);
+    }
+
+    fn visit_stmt_macro(&mut self, stmt: &'ast syn::StmtMacro) {
+        let expr = Expr::Macro(syn::ExprMacro { attrs: Vec::new(), mac: stmt.mac.clone() });
+        self.points(&stmt.attrs, awaits(&expr));
+        visit::visit_stmt_macro(self, stmt);
+    }
+
+    fn visit_stmt(&mut self, stmt: &'ast Stmt) {
+        if let Stmt::Expr(expr, _) = stmt
+            && let Some(attrs) = hoist::attrs_mut(&mut expr.clone())
+        {
+            self.points(attrs, awaits(expr));
+        }
+        visit::visit_stmt(self, stmt);
+    }
+
     fn visit_expr(&mut self, expr: &'ast Expr) {
         match expr {
+            Expr::Loop(inner) => {
+                self.inside(inner.label.as_ref(), true, true, |this| this.visit_block(&inner.body));
+            }
+            Expr::While(inner) => {
+                // A jump in the condition leads to the loop itself.
+                self.inside(inner.label.as_ref(), true, false, |this| {
+                    this.visit_expr(&inner.cond);
+                    this.visit_block(&inner.body);
+                });
+            }
+            Expr::ForLoop(inner) => {
+                self.visit_pat(&inner.pat);
+                self.visit_expr(&inner.expr);
+                self.inside(inner.label.as_ref(), true, false, |this| this.visit_block(&inner.body));
+            }
+            Expr::Block(inner) if inner.label.is_some() => {
+                self.inside(inner.label.as_ref(), false, true, |this| this.visit_block(&inner.block));
+            }
+            Expr::Break(inner) => {
+                self.jump("break", inner.break_token.span, inner.label.as_ref(), inner.expr.as_deref());
+                inner.expr.iter().for_each(|value| self.visit_expr(value));
+            }
+            Expr::Continue(inner) => {
+                self.jump("continue", inner.continue_token.span, inner.label.as_ref(), None);
+            }
             Expr::Await(inner) => {
                 self.refuse(inner.await_token.span);
                 self.visit_expr(&inner.base);
@@ -120,17 +281,17 @@ impl<'ast> Visit<'ast> for Checker<'_> {
                 for (index, arg) in args.iter().enumerate() {
                     // The parsed arguments are a copy, which lives as long as this visit only.
                     let place = if index < eager { self.place } else { Place::LazyMessage };
-                    let mut inner = Checker { diagnostics: &mut *self.diagnostics, place };
+                    let mut inner = self.copy(place);
                     inner.visit_expr(arg);
                 }
             }
             Some(macros::Known::Repeat { value, count }) => {
-                let mut inner = Checker { diagnostics: &mut *self.diagnostics, place: self.place };
+                let mut inner = self.copy(self.place);
                 inner.visit_expr(&value);
                 inner.visit_expr(&count);
             }
             Some(macros::Known::Matches { scrutinee, guard, .. }) => {
-                let mut inner = Checker { diagnostics: &mut *self.diagnostics, place: self.place };
+                let mut inner = self.copy(self.place);
                 inner.visit_expr(&scrutinee);
                 inner.place = Place::Guard;
                 guard.iter().for_each(|guard| inner.visit_expr(guard));
@@ -153,4 +314,8 @@ impl<'ast> Visit<'ast> for Checker<'_> {
     }
 
     fn visit_item(&mut self, _: &'ast syn::Item) {}
+}
+
+fn awaits(expr: &Expr) -> bool {
+    needs::expr(expr, &[], false)
 }

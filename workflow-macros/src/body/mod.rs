@@ -20,6 +20,7 @@ use syn::Block;
 
 use crate::diag::Diagnostics;
 
+pub(crate) use check::body as check;
 pub(crate) use flow::text;
 pub(crate) use lower::Param;
 

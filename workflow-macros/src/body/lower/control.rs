@@ -239,13 +239,16 @@ impl Lowerer<'_> {
         let (init, next): (Expr, Expr) = match hoist::borrowed_collection(&source) {
             Some((place, mutable)) => {
                 let (borrow, ordered) = if mutable {
-                    (quote!(&mut #place), quote_spanned!(span=> ::workflow_runtime::__private::OrderedMut))
+                    (quote_spanned!(span=> &mut #place), quote_spanned!(span=> ::workflow_runtime::__private::OrderedMut))
                 } else {
-                    (quote!(&#place), quote_spanned!(span=> ::workflow_runtime::__private::Ordered))
+                    (quote_spanned!(span=> &#place), quote_spanned!(span=> ::workflow_runtime::__private::Ordered))
                 };
                 (
                     parse_quote!(::workflow_runtime::__private::Cursor::new()),
-                    parse_quote!(#ordered::next_item(#borrow, &mut #ident)),
+                    {
+                        let next = quote_spanned!(span=> #ordered::next_item(#borrow, &mut #ident));
+                        parse_quote!(#next)
+                    },
                 )
             }
             None => {

@@ -158,16 +158,23 @@ fn last_segment(path: &syn::Path) -> String {
     }
 }
 
-/// The attributes of an expression that may carry `#[point("..")]`: those of its outermost part, where the parser
-/// puts them, or of the leftmost one, where it puts those of `#[point] a().await`.
-pub(super) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
+/// The attributes of a statement's expression: the parser hands them to its leftmost part where operators join parts, and
+/// else to the whole.
+pub(in super::super) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
     macro_rules! own {
         ($($variant:ident),*) => { match expr { $(Expr::$variant(inner) => Some(&mut inner.attrs),)* _ => None } };
     }
-    let found: Option<&mut Vec<Attribute>> = own!(
+    if own!(Assign, Binary, Cast).is_some_and(|attrs| attrs.is_empty()) {
+        return match expr {
+            Expr::Assign(inner) => attrs_mut(&mut inner.left),
+            Expr::Binary(inner) => attrs_mut(&mut inner.left),
+            Expr::Cast(inner) => attrs_mut(&mut inner.expr),
+            _ => None,
+        };
+    }
+    own!(
         Array, Assign, Async, Await, Binary, Block, Break, Call, Cast, Closure, Const, Continue, Field, ForLoop, Group,
         If, Index, Infer, Let, Lit, Loop, Macro, Match, MethodCall, Paren, Path, Range, RawAddr, Reference, Repeat,
         Return, Struct, Try, TryBlock, Tuple, Unary, Unsafe, While, Yield
-    );
-    found
+    )
 }

@@ -4,7 +4,7 @@
 
 mod control;
 mod expr;
-mod hoist;
+pub(super) mod hoist;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
