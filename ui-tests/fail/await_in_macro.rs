@@ -18,4 +18,6 @@ async fn order(item: u64) -> u64 {
     double!(price(item).await)
 }
 
-fn main() {}
+fn main() {
+    assert_eq!(double!(2), 4);
+}

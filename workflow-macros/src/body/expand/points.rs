@@ -160,7 +160,14 @@ impl Expander<'_> {
         let prepare = self.awaited(number, "__prepare", &quote!(#awaited, #context));
         let prepared = self.operation(number);
         let witness = self.witness(self.points[&number]);
-        let variables = self.mentions(&self.payload(id));
+        // A variable that was moved before is still needed behind the await, where the compiler shall say so.
+        let span = self.body.points[number].span;
+        let variables = self.payload(id).into_iter().map(|id| {
+            let mut ident = self.body.binding(id).ident.clone();
+            ident.set_span(span.resolved_at(ident.span()));
+            ident
+        });
+        let variables = quote!((#(#variables,)*));
         quote_spanned! {Span::mixed_site()=>
             let #awaited = #operation;
             let #prepared = #prepare;

@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{BinOp, Expr, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Pat, UnOp, parse_quote};
+use syn::{BinOp, Expr, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Pat, UnOp, parse_quote, parse_quote_spanned};
 
 use super::super::ir::{Arm, BindingKind, Effects, End, Node, StateId};
 use super::super::{flow, pattern, rename};
@@ -117,7 +117,7 @@ impl Lowerer<'_> {
         self.enter(otherwise);
         match &expr.else_branch {
             Some((_, branch)) => self.branch(branch, dest),
-            None => self.branch(&parse_quote!({}), dest),
+            None => self.branch(&parse_quote_spanned!(expr.if_token.span=> {}), dest),
         }
         self.finish_branch(mark, after);
         if let Some(after) = after {
@@ -246,7 +246,9 @@ impl Lowerer<'_> {
                 (
                     parse_quote!(::workflow_runtime::__private::Cursor::new()),
                     {
-                        let next = quote_spanned!(span=> #ordered::next_item(#borrow, &mut #ident));
+                        let next = quote_spanned! {span=>
+                            match #borrow { __collection => #ordered::next_item(__collection, &mut #ident) }
+                        };
                         parse_quote!(#next)
                     },
                 )

@@ -9,7 +9,7 @@ pub(super) mod hoist;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proc_macro2::{Ident, Span};
-use syn::{Attribute, Block, Expr, Local, Pat, Stmt, Type, parse_quote};
+use syn::{Attribute, Block, Expr, Local, Pat, Stmt, Type, parse_quote, parse_quote_spanned};
 
 use super::flow::{self, Flow};
 use super::ir::{
@@ -59,6 +59,8 @@ pub(super) struct Lowerer<'a> {
     fresh: HashMap<&'static str, usize>,
     /// How many states were entered.
     entered: usize,
+    /// The closing brace of the block being lowered.
+    closing: Span,
 }
 
 /// Lowers `block`. `renamed` holds the numbers of bindings that must not keep their name.
@@ -79,6 +81,7 @@ pub(super) fn lower(
         renamed,
         fresh: HashMap::new(),
         entered: 0,
+        closing: block.brace_token.span.close(),
     };
     lowerer.params(params);
     let mut block = block.clone();
@@ -246,7 +249,9 @@ impl Lowerer<'_> {
     /// Lowers a block in a scope of its own; its value goes to `dest`.
     fn block(&mut self, block: &Block, dest: Dest) {
         let mark = self.scope.len();
+        let around = std::mem::replace(&mut self.closing, block.brace_token.span.close());
         self.stmts(&block.stmts, dest, mark);
+        self.closing = around;
         self.scope.truncate(mark);
     }
 
@@ -255,7 +260,8 @@ impl Lowerer<'_> {
             self.leave_only(mark);
             return match dest {
                 Dest::Discard => {}
-                dest => self.deliver(parse_quote!(()), dest),
+                // A block without a value: where one is wanted, the closing brace is where it is missing.
+                dest => self.deliver(parse_quote_spanned!(self.closing=> ()), dest),
             };
         };
         match first {
