@@ -106,8 +106,23 @@ impl Checker<'_> {
         }
     }
 
+    /// Refuses `#[cfg]` on code that awaits: whether it exists is decided behind this macro.
+    fn configured(&mut self, attrs: &[Attribute]) {
+        for attr in attrs.iter().filter(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr")) {
+            self.diagnostics.error(
+                attr.path().span(),
+                "W0025",
+                "`#[cfg]` on code that awaits: #[workflow] runs before it is decided whether that code exists",
+                "write `if cfg!(..) { .. }`, or put `#[cfg]` on two versions of the task that is awaited",
+            );
+        }
+    }
+
     /// Checks the `#[point(..)]` attributes of a statement or expression, which `awaits` or not.
     fn points(&mut self, attrs: &[Attribute], awaits: bool) {
+        if awaits {
+            self.configured(attrs);
+        }
         for attr in attrs.iter().filter(|attr| attr.path().is_ident("point")) {
             let name = attr.parse_args::<syn::LitStr>().ok().filter(|name| !name.value().is_empty());
             let Some(name) = name else {
@@ -231,6 +246,12 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             }
             Expr::Block(inner) if inner.label.is_some() => {
                 self.inside(inner.label.as_ref(), false, true, |this| this.visit_block(&inner.block));
+            }
+            Expr::Match(inner) => {
+                for arm in inner.arms.iter().filter(|arm| awaits(&arm.body)) {
+                    self.configured(&arm.attrs);
+                }
+                visit::visit_expr(self, expr);
             }
             Expr::Break(inner) => {
                 self.jump("break", inner.break_token.span, inner.label.as_ref(), inner.expr.as_deref());

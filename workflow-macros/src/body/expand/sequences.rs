@@ -60,10 +60,18 @@ impl Expander<'_> {
     fn node(&self, node: &Node, scope: &mut Scope) -> TokenStream {
         match node {
             Node::Let { attrs, pat, init, defs, .. } => {
+                // A stage that only declares a variable says nothing of its type; any type will do there.
+                let typed = match (init, defs.as_slice()) {
+                    (None, [id]) => {
+                        let ident = &self.body.binding(*id).ident;
+                        Some(quote!(if false { #ident = ::core::unreachable!(); }))
+                    }
+                    _ => None,
+                };
                 let init = init.as_ref().map(|init| quote!(= #init));
                 let rebinds = self.rebinds(defs);
                 scope.declared.extend(defs);
-                quote!(#(#attrs)* let #pat #init; #rebinds)
+                quote!(#(#attrs)* let #pat #init; #typed #rebinds)
             }
             Node::LetElse { attrs, pat, init, defs, otherwise, .. } => {
                 let otherwise = self.seq(*otherwise, scope.clone());

@@ -328,7 +328,7 @@ impl Lowerer<'_> {
     fn loop_state(&mut self, pat: &Pat, span: Span) -> super::super::ir::BindingId {
         let name = pattern::bound(pat).first().map_or_else(|| "_".to_owned(), |bound| flow::text(&bound.ident));
         let number = self.body.bindings.len();
-        let ident = Ident::new(&format!("__for_{name}_{number}"), span);
+        let ident = Ident::new(&format!("__for_{number}_{}", name.trim_start_matches('_')).trim_end_matches('_'), span);
         let id = self.new_binding(ident, true, BindingKind::Loop);
         self.body.bindings[id.0].name = format!("for {name}");
         id

@@ -188,7 +188,8 @@ impl Lowerer<'_> {
                 let mut ident = bound.ident;
                 let name = flow::text(&ident);
                 if self.renamed.contains(&number) {
-                    let to = format!("{name}__{number}");
+                    // In snake case, so that no lint speaks of it.
+                    let to = format!("__{number}_{}", name.trim_start_matches('_'));
                     rename::pat(pat, &name, &to);
                     rename_scope(&name, &to);
                     ident = Ident::new(&to, ident.span());
