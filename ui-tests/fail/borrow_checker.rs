@@ -30,10 +30,16 @@ async fn mismatched(cents: u64) -> u64 {
     if sum { 1 } else { 2 }
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Price {
+    Cents(u64),
+    Free,
+}
+
 #[workflow]
-async fn missing_arm(cents: Option<u64>) -> u64 {
-    match cents {
-        Some(cents) => charge(cents.to_string()).await,
+async fn missing_arm(price: Price) -> u64 {
+    match price {
+        Price::Cents(cents) => charge(cents.to_string()).await,
     }
 }
 

@@ -44,6 +44,7 @@ impl From<TaskFailure> for OrderError {
     retry(max_attempts = 3, backoff = exponential("1ms", factor = 1.5, max = "10ms")),
     timeout = "1m 30s",
 )]
+#[allow(clippy::too_many_arguments, reason = "one of each kind")]
 pub async fn everything(
     context: &TaskContext,
     State(rates): State<Rates>,

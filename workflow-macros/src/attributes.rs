@@ -133,7 +133,7 @@ fn value_span(meta: &Meta) -> Span {
 fn suggestion(name: &str, known: &[&str]) -> String {
     let near = |candidate: &&&str| {
         let distance = distance(candidate, name);
-        distance <= 1 + candidate.len() / 4 || (name.len() > 3 && (candidate.contains(name) || name.contains(**candidate)))
+        distance <= 1 + name.len().min(candidate.len()) / 3 || (name.len() > 3 && (candidate.contains(name) || name.contains(**candidate)))
     };
     let nearest = known.iter().filter(near).min_by_key(|candidate| distance(candidate, name));
     nearest.map(|nearest| format!("did you mean `{nearest}`? ")).unwrap_or_default()

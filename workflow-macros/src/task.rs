@@ -194,6 +194,7 @@ fn items(
     quote! {
         #(#docs)*
         #(#others)*
+        #[allow(clippy::too_many_arguments)]
         #vis fn #ident(#(#arguments),*) -> ::workflow_runtime::TaskCall<#ident> { #call }
 
         #[doc = #input_doc]

@@ -72,6 +72,7 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
 
         #(#docs)*
         #(#others)*
+        #[allow(clippy::too_many_arguments)]
         #vis fn #ident(#(#fields: #types),*) -> ::workflow_runtime::WorkflowCall<#ident> {
             ::workflow_runtime::WorkflowCall::new(#ident { #(#fields),* })
         }

@@ -17,7 +17,7 @@ use crate::Durable;
     message = "`{Self}` is kept across the await of `{Awaited}`, but it cannot be stored",
     label = "needed after the await of `{Awaited}`, so it is stored there",
     note = "if the type is yours, derive serde's `Serialize` and `Deserialize` for it",
-    note = "if it borrows, is a guard, a closure, an iterator, an `Rc` or a handle: end its use before the await, or move its use into a #[task]"
+    note = "if it borrows, or is a guard, a closure, an iterator, an `Rc`, a handle or a call without its `.await`: end its use before the await, or move its use into a #[task]"
 )]
 pub trait KeptAcross<Awaited>: Durable {}
 
