@@ -16,11 +16,13 @@ use crate::Durable;
 use crate::engine::core::Core;
 use crate::engine::hot::Hot;
 use crate::engine::core::Message;
+use crate::engine::runner;
 use crate::engine::start::StartError;
 use crate::halt::{Halt, HaltSlot};
-use crate::keys::Kind;
+use crate::child;
+use crate::keys::{self, Kind};
 use crate::operation::{Description, Operation, Parking, Prepared};
-use crate::record::{self, AttemptsRecord, StateRecord, StateWriter, Stored, Value};
+use crate::record::{self, AttemptsRecord, MessageRecord, StateRecord, StateWriter, Stored, Value};
 use crate::store::{self, Batch, Condition, Verdict, Write};
 
 /// Values of at least this many bytes are written as records of their own, once, when they do not change.
@@ -48,7 +50,8 @@ pub struct WorkflowContext {
 }
 
 /// What an instance has when it really runs.
-pub(crate) struct Run {
+#[doc(hidden)]
+pub struct Run {
     pub(crate) core: Arc<Core>,
     pub(crate) hot: Arc<Hot>,
     pub(crate) id: InstanceId,
@@ -58,6 +61,10 @@ pub(crate) struct Run {
     pub(crate) ready: Option<Bytes>,
     pub(crate) attempts: Option<AttemptsRecord>,
     pub(crate) starting: Option<Starting>,
+    /// The instance that is told of this one's end.
+    pub(crate) parent: Option<InstanceId>,
+    /// The pending step was committed in this life of the instance, not loaded.
+    pub(crate) fresh: bool,
     /// Messages that are stored and not received yet, as of the last look.
     inbox: Vec<Message>,
     /// Records that the next batch removes.
@@ -96,6 +103,12 @@ enum Owner {
     Variable(String),
     /// Loaded from the store; whoever has the same value next takes it over.
     Loaded,
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Run").field("id", &self.id).field("step", &self.step).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for WorkflowContext {
@@ -260,22 +273,26 @@ impl WorkflowContext {
             if let Some((variable, error)) = self.save_error.take() {
                 return Err(Halt::Unencodable { variable, error });
             }
-            let mut parking = operation.parking();
-            if let Parking::Message(signal) = parking {
-                let run = self.run()?;
+            let run = self.run()?;
+            run.fresh = true;
+            let mut parking = operation.parking(run)?;
+            if let Parking::Message(signal) = &parking {
                 run.look_at_messages().await?;
                 if run.has_message(signal) {
                     parking = Parking::None;
                 }
             }
-            self.commit_step(state.finish(), parking).await?;
+            let mut batch = self.step_batch(state.finish())?;
+            operation.enlist(self.run()?, &mut batch)?;
+            self.commit_step(batch, parking).await?;
         }
         operation.perform(self, encoded).await
     }
 
     // Batches.
 
-    async fn commit_step(&mut self, state: Bytes, parking: Parking) -> Result<(), Halt> {
+    /// The batch of this step, without what its operation adds.
+    fn step_batch(&mut self, state: Bytes) -> Result<Batch, Halt> {
         self.state_bytes = state.len() + 32;
         let new_sides = std::mem::take(&mut self.new_sides);
         let Some(run) = &mut self.run else { return Err(Halt::Described) };
@@ -292,11 +309,15 @@ impl WorkflowContext {
             }
             keep
         });
+        Ok(batch)
+    }
+
+    async fn commit_step(&mut self, mut batch: Batch, parking: Parking) -> Result<(), Halt> {
+        let run = self.run()?;
         if let Parking::Timer(due_ms) = parking {
             batch.writes.push(Write::Put(run.core.keys.timer(&run.id, due_ms), Bytes::new()));
         }
-        let stays_ready = parking == Parking::None;
-        run.commit_ready(batch, stays_ready).await
+        run.commit_ready(batch, parking == Parking::None).await
     }
 
     // Variables.
@@ -328,6 +349,8 @@ impl Run {
             ready: None,
             attempts: None,
             starting: None,
+            parent: None,
+            fresh: false,
             inbox: Vec::new(),
             obsolete: Vec::new(),
             state_key,
@@ -516,10 +539,31 @@ impl Run {
         if self.ready.is_some() && !ready {
             batch.writes.push(Write::Delete(self.ready_key.clone()));
         }
-        match self.commit(batch).await? {
-            None => Ok(()),
-            Some(_) => Err(Halt::Fenced),
+        let own = (batch.conditions.len(), batch.writes.len());
+        let parent = self.parent.clone().filter(|_| !open);
+        if let Some(parent) = &parent {
+            let key = self.core.keys.message(parent, self.core.now_ms(), self.core.next_message());
+            let message = MessageRecord { signal: child::ended(&self.id), payload: outcome.output.clone() };
+            // Only a parent that has not ended has a state.
+            batch.conditions.push(Condition::Present(self.core.keys.of(Kind::State, parent)));
+            batch.writes.push(Write::Put(self.core.keys.of(Kind::Ready, parent), keys::nonce(&key)));
+            batch.writes.push(Write::Put(key, record::encode(&message)));
         }
+        if let Some((index, mut batch)) = self.commit(batch).await? {
+            if index < own.0 {
+                return Err(Halt::Fenced);
+            }
+            batch.conditions.truncate(own.0);
+            batch.writes.truncate(own.1);
+            if self.commit(batch).await?.is_some() {
+                return Err(Halt::Fenced);
+            }
+        } else if let Some(parent) = parent
+            && !self.core.hot.tell(&parent)
+        {
+            runner::activate(&self.core, parent, false);
+        }
+        Ok(())
     }
 }
 

@@ -61,13 +61,8 @@ impl Keys {
         0..self.shards
     }
 
-    /// FNV-1a, folded: stable over builds and platforms, which `std`'s hashers do not promise.
     pub(crate) fn shard(&self, id: &InstanceId) -> u16 {
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-        for byte in id.as_str().as_bytes() {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        hash ^= hash >> 32;
+        let hash = hash(id.as_str().as_bytes());
         u16::try_from(hash % u64::from(self.shards)).unwrap_or(0)
     }
 
@@ -158,6 +153,20 @@ impl Keys {
     pub(crate) fn side_of(key: &[u8]) -> Option<u32> {
         key.last_chunk::<4>().map(|number| u32::from_be_bytes(*number))
     }
+}
+
+/// FNV-1a, folded: stable over builds and platforms, which `std`'s hashers do not promise.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash ^ (hash >> 32)
+}
+
+/// The value of a ready record that a message changes: the end of the message's key, which no other message has.
+pub(crate) fn nonce(message: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(&message[message.len().saturating_sub(16)..])
 }
 
 /// The smallest key behind `key`.

@@ -39,6 +39,7 @@
 
 mod attempt;
 mod backoff;
+mod child;
 mod context;
 mod engine;
 mod halt;
@@ -59,6 +60,7 @@ pub use workflow_macros::{task, workflow};
 pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId};
 
 pub use backoff::{BackoffConfig, RetryPolicy};
+pub use child::{ChildHandle, StartChild};
 pub use context::WorkflowContext;
 pub use engine::{
     BuildError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, RetryError, ShutdownReport,

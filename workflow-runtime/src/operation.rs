@@ -1,5 +1,6 @@
 //! What a workflow can await: tasks, timers, signals.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use bytes::Bytes;
 use workflow_model::codec;
 
 use crate::attempt::{self, Attempt};
-use crate::context::WorkflowContext;
+use crate::context::{Run, WorkflowContext};
+use crate::store::Batch;
+use crate::engine::Entry;
 use crate::halt::Halt;
 use crate::record::AttemptsRecord;
 use crate::task::{Input, StateRequirement, Task, TaskCall};
@@ -41,8 +44,16 @@ pub trait Operation: Sized + Send {
 
     /// Whether the instance waits for something outside of it.
     #[doc(hidden)]
-    fn parking(&self) -> Parking {
-        Parking::None
+    fn parking(&self, run: &Run) -> Result<Parking, Halt> {
+        let _ = run;
+        Ok(Parking::None)
+    }
+
+    /// Adds what is written together with the step.
+    #[doc(hidden)]
+    fn enlist(&self, run: &Run, batch: &mut Batch) -> Result<(), Halt> {
+        let _ = (run, batch);
+        Ok(())
     }
 
     /// Does it; the record of the step is durable.
@@ -56,12 +67,12 @@ pub trait Operation: Sized + Send {
 
 /// What an instance waits for, outside of it.
 #[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parking {
     /// Nothing.
     None,
     /// A message of this name.
-    Message(&'static str),
+    Message(Cow<'static, str>),
     /// A time, in milliseconds since the Unix epoch.
     Timer(u64),
 }
@@ -72,6 +83,7 @@ pub enum Parking {
 pub struct Description {
     pub(crate) tasks: Vec<(&'static str, Vec<StateRequirement>)>,
     pub(crate) operations: Vec<(usize, String)>,
+    pub(crate) children: Vec<Entry>,
 }
 
 /// An operation with its encoding, ready to be stored.
@@ -108,7 +120,7 @@ impl<O: Operation> Prepared<O> {
 }
 
 /// Writes `kind name-length name`.
-fn write_head(out: &mut Vec<u8>, kind: u8, name: &str) {
+pub(crate) fn write_head(out: &mut Vec<u8>, kind: u8, name: &str) {
     out.push(kind);
     let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&length.to_be_bytes());
@@ -132,6 +144,8 @@ pub(crate) fn describe_encoded(encoded: &[u8]) -> String {
             Some(due) => format!("timer due at {} ms", u64::from_be_bytes(*due)),
             None => "timer".to_owned(),
         },
+        Some((CHILD | CHILD_HANDLE, name, _)) => format!("child workflow `{name}`"),
+        Some((CHILD_START, name, _)) => format!("start of child workflow `{name}`"),
         Some((RECEIVE, name, _)) => format!("signal `{name}`"),
         _ => "an unknown operation".to_owned(),
     }
@@ -143,10 +157,13 @@ pub(crate) fn is_task(encoded: &[u8]) -> bool {
 }
 
 const TASK: u8 = b't';
+pub(crate) const CHILD: u8 = b'c';
+pub(crate) const CHILD_START: u8 = b'b';
+pub(crate) const CHILD_HANDLE: u8 = b'h';
 const SLEEP: u8 = b's';
 const RECEIVE: u8 = b'm';
 
-fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a [u8], String> {
+pub(crate) fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a [u8], String> {
     match read_head(encoded) {
         Some((found, other, rest)) if found == kind && other == name => Ok(rest),
         _ => {
@@ -318,8 +335,8 @@ impl Operation for Sleep {
         Ok(Sleep { duration: Ok(Duration::ZERO), due_ms: u64::from_be_bytes(*due) })
     }
 
-    fn parking(&self) -> Parking {
-        Parking::Timer(self.due_ms)
+    fn parking(&self, _: &Run) -> Result<Parking, Halt> {
+        Ok(Parking::Timer(self.due_ms))
     }
 
     async fn perform(self, context: &mut WorkflowContext, _: Bytes) -> Result<(), Halt> {
@@ -379,8 +396,8 @@ impl<S: Signal + Durable> Operation for Receive<S> {
         Ok(receive())
     }
 
-    fn parking(&self) -> Parking {
-        Parking::Message(S::NAME)
+    fn parking(&self, _: &Run) -> Result<Parking, Halt> {
+        Ok(Parking::Message(S::NAME.into()))
     }
 
     async fn perform(self, context: &mut WorkflowContext, _: Bytes) -> Result<S, Halt> {

@@ -10,7 +10,7 @@ use workflow_model::{BlockedReason, InstanceId, InstanceStatus, codec};
 use super::core::{Core, decode};
 use super::runner;
 use crate::Signal;
-use crate::keys::Kind;
+use crate::keys::{self, Kind};
 use crate::operation;
 use crate::record::{self, End, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord};
 use crate::store::{self, Batch, Condition, Verdict, Write};
@@ -178,7 +178,7 @@ pub(crate) async fn signal(core: &Arc<Core>, id: &InstanceId, name: &str, payloa
         }
     }
     // The value tells a waiting instance's next batch that a message came.
-    let ready = Bytes::copy_from_slice(&key[key.len() - 16..]);
+    let ready = keys::nonce(&key);
     let batch = Batch {
         conditions,
         writes: vec![Write::Put(key, record), Write::Put(core.keys.of(Kind::Ready, id), ready)],

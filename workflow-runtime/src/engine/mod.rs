@@ -7,7 +7,7 @@ mod handle;
 pub(crate) mod hot;
 mod list;
 mod registry;
-mod runner;
+pub(crate) mod runner;
 pub(crate) mod start;
 mod timers;
 

@@ -165,16 +165,26 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     let instance: InstanceRecord = decode(&wanted[0], &instance).map_err(Halt::Store)?;
     let mut run = Run::new(core.clone(), hot.clone(), id.clone(), instance.token);
     run.ready = ready;
+    run.parent = instance.parent;
     if undecodable {
         run.obsolete.push(wanted[1].clone());
     }
     // What no code here can run stays as it is, for a program that can.
     let Some(entry) = core.entries.get(instance.workflow.as_str()) else { return Err(Halt::NoSuchPoint) };
-    let state = match state.ok_or(Halt::NoInput).and_then(|state| {
-        StateRecord::read(state).map_err(|error| Halt::undecodable("the state", error))
-    }) {
+    let Some(state) = state else {
+        return Ok(match (entry.begin)(WorkflowContext::starting(run), &instance.input) {
+            Ok(machine) => Loaded::Machine(machine),
+            Err((error, context)) => {
+                Loaded::Nothing(finish(Err(Halt::undecodable("the input", error)), *context).await)
+            }
+        });
+    };
+    let state = match StateRecord::read(state) {
         Ok(state) => state,
-        Err(halt) => return Ok(Loaded::Nothing(finish(Err(halt), WorkflowContext::starting(run)).await)),
+        Err(error) => {
+            let halt = Halt::undecodable("the state", error);
+            return Ok(Loaded::Nothing(finish(Err(halt), WorkflowContext::starting(run)).await));
+        }
     };
     if !entry.points.contains(&state.point.as_str()) {
         return Err(Halt::NoSuchPoint);

@@ -137,7 +137,7 @@ impl<W: Workflow> Start<W> {
             }
         };
         let header =
-            InstanceRecord { workflow: W::NAME.to_owned(), token, created_ms: core.now_ms(), input: encoded };
+            InstanceRecord { workflow: W::NAME.to_owned(), token, created_ms: core.now_ms(), input: encoded, parent: None };
         match replaced {
             None => conditions.push(Condition::Absent(key.clone())),
             Some((instance, outcome_key, outcome)) => {
