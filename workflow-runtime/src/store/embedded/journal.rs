@@ -96,8 +96,7 @@ fn inspect(path: &Path, cut_from: u64) -> io::Result<Option<Damage>> {
         offset += entry.bytes;
         number = entry.number;
     }
-    reader.seek(SeekFrom::Start(offset))?;
-    let rest = read_trimmed(&mut reader)?;
+    let rest = read_trimmed(&mut reader.into_inner(), offset)?;
     if rest.is_empty() {
         return Ok(None);
     }
@@ -118,31 +117,47 @@ fn inspect(path: &Path, cut_from: u64) -> io::Result<Option<Damage>> {
     }))
 }
 
-/// The remaining bytes without the zeros at their end.
-fn read_trimmed(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+/// The bytes from `offset` on without the zeros at their end.
+fn read_trimmed(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
     const CHUNK: usize = 1 << 16;
     static ZEROS: [u8; CHUNK] = [0; CHUNK];
-    let (mut rest, mut zeros) = (Vec::new(), 0);
+    let mut rest = Vec::new();
     let mut chunk = vec![0; CHUNK];
-    loop {
-        let length = reader.read(&mut chunk)?;
+    let mut position = offset;
+    while let Some(data) = seek_data(file, position)? {
+        let length = file.read(&mut chunk)?;
         if length == 0 {
-            return Ok(rest);
+            break;
         }
+        position = data + length as u64;
         // The rest of a journal is tens of megabytes of zeros: compared at once, searched only where there is more.
-        let is_zero = chunk[..length] == ZEROS[..length];
-        match (!is_zero)
-            .then(|| chunk[..length].iter().rposition(|byte| *byte != 0))
-            .flatten()
+        if chunk[..length] != ZEROS[..length]
+            && let Some(last) = chunk[..length].iter().rposition(|byte| *byte != 0)
         {
-            None => zeros += length,
-            Some(last) => {
-                rest.resize(rest.len() + zeros, 0);
-                rest.extend_from_slice(&chunk[..=last]);
-                zeros = length - last - 1;
-            }
+            let skipped = usize::try_from(data - offset).map_err(io::Error::other)?;
+            rest.resize(skipped, 0);
+            rest.extend_from_slice(&chunk[..=last]);
         }
     }
+    Ok(rest)
+}
+
+/// Moves to the next place from `position` on that may hold something else than zeros, and returns it; `None` if there is
+/// none. The zeros at the end of a journal were never written: reading them would take longer than all the rest.
+#[cfg(target_os = "linux")]
+fn seek_data(file: &File, position: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(position)) {
+        Ok(data) => Ok(Some(data)),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        // A file system without holes.
+        Err(rustix::io::Errno::INVAL) => (&*file).seek(SeekFrom::Start(position)).map(Some),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn seek_data(mut file: &File, position: u64) -> io::Result<Option<u64>> {
+    file.seek(SeekFrom::Start(position)).map(Some)
 }
 
 struct Entry {
@@ -203,6 +218,8 @@ fn read_array<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     /// One entry with one item, as the tree writes it.
@@ -273,6 +290,24 @@ mod tests {
         check(&[&first, &second], 8, Some((one, false)));
         check(&[&first, &second, &zeros], 7, Some((0, false)));
         check(&[&first, &second, &second[..5]], 9, Some((two, false)));
+    }
+
+    #[test]
+    fn holes_count_as_zeros() {
+        let (first, second) = (entry(7, b"first"), entry(8, b"second"));
+        for (tail, expected) in [(&b""[..], None), (b"late", Some(false)), (&second, Some(true))] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&first).unwrap();
+            file.seek(SeekFrom::Start(3 << 20)).unwrap();
+            file.write_all(tail).unwrap();
+            file.as_file().set_len(64 << 20).unwrap();
+            let offset = first.len() as u64;
+            let expected = expected.map(|has_newer_entry| Damage {
+                offset,
+                has_newer_entry,
+            });
+            assert_eq!(inspect(file.path(), u64::MAX).unwrap(), expected);
+        }
     }
 
     #[test]
