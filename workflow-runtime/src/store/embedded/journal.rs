@@ -10,7 +10,7 @@
 //! bytes of key and stored value, or `4, keyspace: u64`. All numbers are little endian; the file's rest is zero.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -57,7 +57,7 @@ fn unavailable(path: &Path, error: &io::Error) -> Error {
 }
 
 /// The journal that the tree would write to: the one with the highest number.
-fn active(tree: &Path) -> io::Result<Option<PathBuf>> {
+pub(super) fn active(tree: &Path) -> io::Result<Option<PathBuf>> {
     let entries = match fs::read_dir(tree) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -160,13 +160,46 @@ fn seek_data(mut file: &File, position: u64) -> io::Result<Option<u64>> {
     file.seek(SeekFrom::Start(position)).map(Some)
 }
 
-struct Entry {
-    bytes: u64,
-    number: u64,
+/// A whole entry; its items are in the reader's scratch space.
+pub(super) struct Entry {
+    pub(super) bytes: u64,
+    pub(super) number: u64,
+}
+
+/// One item of an entry, as it is stored.
+pub(super) struct Item<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Which key of which keyspace it writes.
+    pub(super) target: ([u8; 8], &'a [u8]),
+}
+
+/// Takes the first item off the items of a whole entry; `None` at their end, or if it is not a plain write or deletion.
+pub(super) fn split_item<'a>(items: &mut &'a [u8]) -> Option<Item<'a>> {
+    let head: &[u8; 21] = items.first_chunk()?;
+    let [ITEM, 0 | 1, _, keyspace @ .., k0, k1, _, _, _, _, v0, v1, v2, v3] = *head else {
+        return None;
+    };
+    let key = usize::from(u16::from_le_bytes([k0, k1]));
+    let value = usize::try_from(u32::from_le_bytes([v0, v1, v2, v3])).ok()?;
+    let (bytes, rest) = items.split_at_checked(head.len() + key + value)?;
+    *items = rest;
+    let target = (keyspace, bytes.get(head.len()..head.len() + key)?);
+    Some(Item { bytes, target })
+}
+
+/// The bytes of an entry with these items.
+pub(super) fn write_entry(writer: &mut impl Write, number: u64, count: u32, items: &[u8]) -> io::Result<()> {
+    writer.write_all(&[START])?;
+    writer.write_all(&count.to_le_bytes())?;
+    writer.write_all(&number.to_le_bytes())?;
+    writer.write_all(items)?;
+    writer.write_all(&[END])?;
+    writer.write_all(&xxh3_64(items).to_le_bytes())?;
+    writer.write_all(TRAILER)
 }
 
 /// Reads one entry; `None` if there is none or it is not whole. `items` is scratch space.
-fn read_entry(reader: &mut impl Read, items: &mut Vec<u8>) -> io::Result<Option<Entry>> {
+pub(super) fn read_entry(reader: &mut impl Read, items: &mut Vec<u8>) -> io::Result<Option<Entry>> {
     items.clear();
     match try_read_entry(reader, items) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
@@ -218,8 +251,6 @@ fn read_array<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     /// One entry with one item, as the tree writes it.
@@ -232,12 +263,8 @@ mod tests {
         item.extend_from_slice(&length);
         item.extend_from_slice(b"key");
         item.extend_from_slice(value);
-        let mut entry = vec![START, 1, 0, 0, 0];
-        entry.extend_from_slice(&number.to_le_bytes());
-        entry.extend_from_slice(&item);
-        entry.push(END);
-        entry.extend_from_slice(&xxh3_64(&item).to_le_bytes());
-        entry.extend_from_slice(TRAILER);
+        let mut entry = Vec::new();
+        write_entry(&mut entry, number, 1, &item).unwrap();
         entry
     }
 
