@@ -7,6 +7,7 @@
 mod database;
 mod folder;
 mod journal;
+mod shrink;
 mod time;
 
 use std::fmt;
@@ -45,7 +46,8 @@ pub enum Durability {
 /// It takes the calling thread for the length of a disk read or sync. Its memory is bounded: the cache, plus up to four
 /// write buffers, each with as much again for the bookkeeping of pairs of 200 bytes; by default about 160 MB at the most.
 /// The store keeps the [`Bytes`] that it is given until they are on disk, so they should not be small parts of big
-/// buffers; what it returns may keep a block of 4 KiB in memory. Opening it after a crash reads a journal of about 64 MB at the most.
+/// buffers; what it returns may keep a block of 4 KiB in memory. Opening it after a crash replays a journal of about 64 MB
+/// at the most, without the records that it overwrites itself where those are most of it.
 ///
 /// ```
 /// use bytes::Bytes;
