@@ -19,7 +19,10 @@ pub(crate) struct Liveness {
 pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
     mark_scoped(body);
     let body = &*body;
-    let mut analysis = Analysis { body, live: vec![Bindings::new(); body.states.len()] };
+    let mut analysis = Analysis {
+        body,
+        live: vec![Bindings::new(); body.states.len()],
+    };
     loop {
         let mut changed = false;
         for index in (0..body.states.len()).rev() {
@@ -35,8 +38,11 @@ pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
             break;
         }
     }
-    let mut result =
-        Liveness { live: analysis.live.clone(), deferred: BTreeMap::new(), conflicts: BTreeSet::new() };
+    let mut result = Liveness {
+        live: analysis.live.clone(),
+        deferred: BTreeMap::new(),
+        conflicts: BTreeSet::new(),
+    };
     analysis.conflicts(graph, &mut result);
     result.defer(body, graph);
     result
@@ -51,7 +57,9 @@ fn mark_scoped(body: &mut Body) {
     };
     for seq in &body.seqs {
         seq.nodes.iter().for_each(|node| match node {
-            Node::Let { effects, .. } | Node::LetElse { effects, .. } | Node::Stmt { effects, .. } => note(effects),
+            Node::Let { effects, .. } | Node::LetElse { effects, .. } | Node::Stmt { effects, .. } => {
+                note(effects)
+            }
             Node::Leave { .. } => {}
         });
         match &seq.end {
@@ -66,7 +74,11 @@ fn mark_scoped(body: &mut Body) {
             }
         }
     }
-    let params = body.states.first().map(|start| start.scope.clone()).unwrap_or_default();
+    let params = body
+        .states
+        .first()
+        .map(|start| start.scope.clone())
+        .unwrap_or_default();
     for (index, binding) in body.bindings.iter_mut().enumerate() {
         let id = BindingId(index);
         binding.scoped = binding.kind == BindingKind::User
@@ -95,7 +107,13 @@ impl Analysis<'_> {
             End::Goto { state, effects, .. } | End::Point { state, effects, .. } => {
                 apply(self.live[state.0].clone(), effects)
             }
-            End::If { effects, defs, then, otherwise, .. } => {
+            End::If {
+                effects,
+                defs,
+                then,
+                otherwise,
+                ..
+            } => {
                 let mut live = self.walk(*then, visit);
                 visit(defs, &live);
                 live.retain(|id| !defs.contains(id));
@@ -122,7 +140,12 @@ impl Analysis<'_> {
                     live.retain(|id| !defs.contains(id));
                     apply(live, effects)
                 }
-                Node::LetElse { effects, defs, otherwise, .. } => {
+                Node::LetElse {
+                    effects,
+                    defs,
+                    otherwise,
+                    ..
+                } => {
                     visit(defs, &live);
                     live.retain(|id| !defs.contains(id));
                     live.extend(self.walk(*otherwise, visit));
@@ -176,8 +199,11 @@ impl Liveness {
             let deferred: Bindings = mentioned.difference(&declared).copied().collect();
             for id in &deferred {
                 let name = flow::text(&body.binding(*id).ident);
-                let clash = declared.iter().filter(|other| flow::text(&body.binding(**other).ident) == name);
-                self.conflicts.extend(clash.filter(|other| **other > *id).map(|other| other.0));
+                let clash = declared
+                    .iter()
+                    .filter(|other| flow::text(&body.binding(**other).ident) == name);
+                self.conflicts
+                    .extend(clash.filter(|other| **other > *id).map(|other| other.0));
             }
             self.deferred.insert(state, deferred);
         }
@@ -205,7 +231,12 @@ fn region(
                 note(effects);
                 declared.extend(defs);
             }
-            Node::LetElse { effects, defs, otherwise, .. } => {
+            Node::LetElse {
+                effects,
+                defs,
+                otherwise,
+                ..
+            } => {
                 note(effects);
                 declared.extend(defs);
                 inner.push(*otherwise);
@@ -223,7 +254,13 @@ fn region(
                 inner.push(body.state(*state).body);
             }
         }
-        End::If { effects, defs, then, otherwise, .. } => {
+        End::If {
+            effects,
+            defs,
+            then,
+            otherwise,
+            ..
+        } => {
             note(effects);
             declared.extend(defs);
             inner.extend([*then, *otherwise]);

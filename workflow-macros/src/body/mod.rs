@@ -16,7 +16,7 @@ mod rename;
 use std::collections::BTreeSet;
 
 use proc_macro2::TokenStream;
-use syn::Block;
+use syn::{Block, Type};
 
 use crate::diag::Diagnostics;
 
@@ -34,6 +34,7 @@ pub(crate) struct Compiled {
 /// Compiles `block`; `None` when mistakes were reported.
 pub(crate) fn compile(
     params: &[Param],
+    output: &Type,
     block: &Block,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
@@ -54,7 +55,7 @@ pub(crate) fn compile(
         let before = renamed.len();
         renamed.extend(live.conflicts.iter().copied());
         if renamed.len() == before {
-            return Some(expand::expand(&body, &graph, &live));
+            return Some(expand::expand(&body, &graph, &live, output));
         }
     }
 }

@@ -11,50 +11,49 @@ use super::{Expander, hidden};
 impl Expander<'_> {
     /// The reachable points: state, number in lowering, final number.
     fn all_points(&self) -> impl Iterator<Item = (StateId, usize, usize)> {
-        self.graph.stages.iter().filter_map(|id| match self.body.state(*id).kind {
-            StateKind::Point(number) => Some((*id, number, self.points[&number])),
-            _ => None,
-        })
+        self.graph
+            .stages
+            .iter()
+            .filter_map(|id| match self.body.state(*id).kind {
+                StateKind::Point(number) => Some((*id, number, self.points[&number])),
+                _ => None,
+            })
     }
 
-    /// One type per point, so that messages can name the await; and one variable per point that learns the type of what
-    /// the point is entered with.
+    /// One type per point, so that messages can name the await; and one variable per stage that learns the type of what
+    /// the stage is entered with.
     pub(super) fn markers(&self) -> TokenStream {
-        let names: BTreeSet<Ident> = self.first_point.values().map(|number| self.marker(*number)).collect();
+        let names: BTreeSet<Ident> = self
+            .first_point
+            .values()
+            .map(|number| self.marker(*number))
+            .collect();
         let names = names.iter();
-        let witnesses = self.all_points().map(|(_, _, point)| self.witness(point));
+        let witnesses = self.graph.stages.iter().map(|id| self.witness(*id));
+        let helpers = self.helpers();
         quote_spanned! {Span::mixed_site()=>
             #[allow(non_camel_case_types, dead_code)]
             mod __await_of { #(pub(super) enum #names {})* }
-            #[allow(dead_code)]
-            fn __same<T>(_: &::core::marker::PhantomData<T>, _: &T) {}
-            fn __content<T>(slot: ::core::option::Option<T>) -> T {
-                match slot {
-                    ::core::option::Option::Some(content) => content,
-                    ::core::option::Option::None => ::core::unreachable!(),
-                }
-            }
-            #[allow(dead_code)]
+            #helpers
             fn __operation_of<O, V>(
-                _: ::core::marker::PhantomData<(::workflow_runtime::__private::Prepared<O>, V)>,
+                _: __Witness<(::workflow_runtime::__private::Prepared<O>, V)>,
             ) -> ::core::marker::PhantomData<O> {
                 ::core::marker::PhantomData
             }
-            #(let #witnesses = ::core::marker::PhantomData;)*
+            fn __typed<T>(_: __Witness<T>) -> ::core::marker::PhantomData<T> {
+                ::core::marker::PhantomData
+            }
+            #(let #witnesses = __Witness(::core::marker::PhantomData);)*
         }
-    }
-
-    fn witness(&self, point: usize) -> Ident {
-        hidden(&format!("__witness{point}"))
     }
 
     pub(super) fn describe(&self) -> TokenStream {
         self.all_points()
-            .map(|(_, number, point)| {
+            .map(|(id, number, point)| {
                 let context = &self.context;
                 let span = self.body.points[number].span.resolved_at(Span::mixed_site());
                 let operation = Ident::new("__described", span);
-                let witness = self.witness(point);
+                let witness = self.witness(id);
                 quote_spanned! {span=>
                     let #operation = __operation_of(#witness);
                     ::workflow_runtime::__private::describe(#context, #point, #operation);
@@ -63,28 +62,31 @@ impl Expander<'_> {
             .collect()
     }
 
-    /// What a slot holds when its stage was not reached: what was stored, if this is the point where the instance is
-    /// resumed.
-    pub(super) fn stored(&self, id: StateId) -> TokenStream {
-        let StateKind::Point(number) = self.body.state(id).kind else {
-            return quote!(::core::option::Option::None);
-        };
-        let point = self.points[&number];
-        let entry = point + 1;
+    /// What was stored at a point, when the instance is resumed there.
+    fn stored(&self, id: StateId) -> TokenStream {
         let context = &self.context;
         let names = self.stored_names(id);
+        let label = self.label();
         let or_stop = |restore: TokenStream| {
             quote_spanned! {Span::mixed_site()=>
                 match #restore {
                     ::core::result::Result::Ok(__value) => __value,
-                    ::core::result::Result::Err(__error) => break '__restored ::core::result::Result::Err(__error),
+                    ::core::result::Result::Err(__halt) => {
+                        __stop(__next, __halt);
+                        break #label;
+                    }
                 }
             }
         };
         let operation = or_stop(quote!(#context.restore_operation()));
         let values = self.payload(id).into_iter().map(|binding| {
             let name = &names[&binding];
-            let span = self.body.binding(binding).ident.span().resolved_at(Span::mixed_site());
+            let span = self
+                .body
+                .binding(binding)
+                .ident
+                .span()
+                .resolved_at(Span::mixed_site());
             or_stop(if self.body.binding(binding).kind == BindingKind::Loop {
                 quote_spanned!(span=> ::workflow_runtime::__private::restore_loop(#context, #name))
             } else {
@@ -93,20 +95,7 @@ impl Expander<'_> {
                 quote!(::workflow_runtime::__private::#restore::<_, __await_of::#marker>(#context, #name))
             })
         });
-        quote_spanned! {Span::mixed_site()=>
-            if __entry == #entry {
-                __entry = 0;
-                match '__restored: { ::core::result::Result::Ok((#operation, (#(#values,)*),)) } {
-                    ::core::result::Result::Ok(__value) => ::core::option::Option::Some(__value),
-                    ::core::result::Result::Err(__error) => {
-                        __halt = ::core::option::Option::Some(__error);
-                        ::core::option::Option::None
-                    }
-                }
-            } else {
-                ::core::option::Option::None
-            }
-        }
+        quote!((#operation, (#(#values,)*),))
     }
 
     /// The names under which a point stores its variables. They do not depend on unrelated code: a user's variable has
@@ -127,34 +116,53 @@ impl Expander<'_> {
                 };
                 let count = used.entry(base.clone()).or_default();
                 *count += 1;
-                (binding, if *count == 1 { base } else { format!("{base}#{count}") })
+                (
+                    binding,
+                    if *count == 1 {
+                        base
+                    } else {
+                        format!("{base}#{count}")
+                    },
+                )
             })
             .collect()
     }
 
     /// The transition to a point: prepares the operation, and fills the point's slot.
     pub(super) fn prepare(&self, id: StateId, operation: &syn::Expr) -> TokenStream {
-        let StateKind::Point(number) = self.body.state(id).kind else { return TokenStream::new() };
+        let StateKind::Point(number) = self.body.state(id).kind else {
+            return TokenStream::new();
+        };
         let context = &self.context;
         let span = self.body.points[number].span.resolved_at(Span::mixed_site());
         let awaited = Ident::new("__awaited", span);
         let prepare = quote_spanned!(span=> #context.prepare(#awaited));
-        let witness = self.witness(self.points[&number]);
         let variables = self.mentions(&self.payload(id));
+        let go = self.go(
+            id,
+            &quote_spanned!(Span::mixed_site()=> (__operation, #variables,)),
+        );
         quote_spanned! {Span::mixed_site()=>
             let #awaited = #operation;
             let __operation = #prepare;
-            let __entered = (__operation, #variables,);
-            if false { __same(&#witness, &__entered); }
+            #go
         }
     }
 
-    pub(super) fn perform(&self, id: StateId, number: usize, result: BindingId) -> TokenStream {
+    /// What a point does before the code behind it.
+    pub(super) fn perform(
+        &self,
+        id: StateId,
+        number: usize,
+        variables: &TokenStream,
+        value: Option<&TokenStream>,
+    ) -> TokenStream {
         let context = &self.context;
         let point = self.points[&number];
-        let result = &self.body.binding(result).ident;
         let names = self.stored_names(id);
         let saver = hidden("__saver");
+        let stored = self.stored(id);
+        let witness = self.witness(id);
         let saves: Vec<_> = self
             .payload(id)
             .into_iter()
@@ -185,12 +193,18 @@ impl Expander<'_> {
                 }
             })
             .collect();
-        let binder = if saves.is_empty() { quote!(_) } else { quote!(mut #saver) };
+        let binder = if saves.is_empty() {
+            quote!(_)
+        } else {
+            quote!(mut #saver)
+        };
         quote_spanned! {Span::mixed_site()=>
-            if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &__operation) {
-                #(#saves)*
-            }
-            let #result = #context.perform(__operation).await;
+            let (__operation, #variables,) = match __content {
+                ::core::option::Option::None => #stored,
+                __content => __unboxed(#witness, __content),
+            };
+            if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &__operation) { #(#saves)* }
+            let #value = #context.perform(__operation).await;
         }
     }
 
@@ -207,13 +221,16 @@ impl Expander<'_> {
 
     /// Code that never runs and exists for its errors: each stored variable is checked once, where all types are known.
     pub(super) fn checks(&self) -> TokenStream {
-        let checks = self.all_points().filter_map(|(id, number, point)| {
+        let checks = self.all_points().filter_map(|(id, number, _)| {
             let payload = self.payload(id);
-            let first: Vec<bool> = payload.iter().map(|binding| self.first_point[binding] == number).collect();
+            let first: Vec<bool> = payload
+                .iter()
+                .map(|binding| self.first_point[binding] == number)
+                .collect();
             if !first.contains(&true) {
                 return None;
             }
-            let witness = self.witness(point);
+            let witness = self.witness(id);
             let (mut fields, mut checks) = (Vec::new(), Vec::new());
             for (binding, first) in payload.iter().zip(first) {
                 if !first {
@@ -226,13 +243,17 @@ impl Expander<'_> {
                 fields.push(quote!(#ident));
                 let marker = self.marker(number);
                 let check = Ident::new("__check", span);
-                let kept = if info.kind == BindingKind::Loop { format_ident!("KeptLoop") } else { format_ident!("Kept") };
+                let kept = if info.kind == BindingKind::Loop {
+                    format_ident!("KeptLoop")
+                } else {
+                    format_ident!("Kept")
+                };
                 checks.push(quote! {
                     (&::workflow_runtime::__private::#kept::<_, __await_of::#marker>::new(&#ident)).#check();
                 });
             }
             Some(quote! {
-                let (_, (#(#fields,)*),) = ::workflow_runtime::__private::unwitness(&#witness);
+                let (_, (#(#fields,)*),) = ::workflow_runtime::__private::unwitness(&__typed(#witness));
                 #(#checks)*
             })
         });

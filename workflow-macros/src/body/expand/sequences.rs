@@ -33,16 +33,32 @@ impl Expander<'_> {
     }
 
     /// A labelled block around the rest of a sequence, and behind it the join that the block's jumps lead to.
-    fn hung(&self, id: SeqId, slot: Slot, join: StateId, rest: &[(Slot, StateId)], mut scope: Scope) -> TokenStream {
+    fn hung(
+        &self,
+        id: SeqId,
+        slot: Slot,
+        join: StateId,
+        rest: &[(Slot, StateId)],
+        mut scope: Scope,
+    ) -> TokenStream {
         let info = self.body.state(join);
-        let leaving: Vec<BindingId> =
-            self.live.live[join.0].iter().copied().filter(|id| !scope.declared.contains(id)).collect();
+        let leaving: Vec<BindingId> = self.live.live[join.0]
+            .iter()
+            .copied()
+            .filter(|id| !scope.declared.contains(id))
+            .collect();
         let mut inside = scope.clone();
         inside.open.insert(join, leaving.clone());
         let block = self.part(id, slot, rest, inside);
         let label = self.join_label(join);
-        let patterns = info.value.iter().chain(&leaving).map(|binding| self.pattern(*binding));
-        let ty = info.value.map(|_| info.ty.as_ref().map_or_else(|| quote!(_), |ty| quote!(#ty)));
+        let patterns = info
+            .value
+            .iter()
+            .chain(&leaving)
+            .map(|binding| self.pattern(*binding));
+        let ty = info
+            .value
+            .map(|_| info.ty.as_ref().map_or_else(|| quote!(_), |ty| quote!(#ty)));
         let types = ty.into_iter().chain(leaving.iter().map(|_| quote!(_)));
         scope.declared.extend(info.value);
         scope.declared.extend(&leaving);
@@ -59,21 +75,43 @@ impl Expander<'_> {
 
     fn node(&self, node: &Node, scope: &mut Scope) -> TokenStream {
         match node {
-            Node::Let { attrs, pat, init, defs, .. } => {
+            Node::Let {
+                attrs,
+                pat,
+                init,
+                defs,
+                ..
+            } => {
                 let init = init.as_ref().map(|init| quote!(= #init));
                 let rebinds = self.rebinds(defs);
                 scope.declared.extend(defs);
                 quote!(#(#attrs)* let #pat #init; #rebinds)
             }
-            Node::LetElse { attrs, pat, init, defs, otherwise, .. } => {
+            Node::LetElse {
+                attrs,
+                pat,
+                init,
+                defs,
+                otherwise,
+                ..
+            } => {
                 let otherwise = self.seq(*otherwise, scope.clone());
                 let rebinds = self.rebinds(defs);
                 scope.declared.extend(defs);
                 quote!(#(#attrs)* let #pat = #init else { #otherwise }; #rebinds)
             }
-            Node::Stmt { stmt: Stmt::Expr(expr, None), .. } if ends_like_a_block(expr) => quote!(#expr),
-            Node::Stmt { stmt: Stmt::Expr(expr, None), .. } => quote!(#expr;),
-            Node::Stmt { stmt: Stmt::Macro(stmt), .. } => {
+            Node::Stmt {
+                stmt: Stmt::Expr(expr, None),
+                ..
+            } if ends_like_a_block(expr) => quote!(#expr),
+            Node::Stmt {
+                stmt: Stmt::Expr(expr, None),
+                ..
+            } => quote!(#expr;),
+            Node::Stmt {
+                stmt: Stmt::Macro(stmt),
+                ..
+            } => {
                 let mac = &stmt.mac;
                 let attrs = &stmt.attrs;
                 quote!(#(#attrs)* #mac;)
@@ -88,12 +126,14 @@ impl Expander<'_> {
             End::Diverges => TokenStream::new(),
             End::Return { value, .. } => quote!(return #value;),
             End::Goto { state, value, .. } => self.goto(*state, value.as_ref(), scope),
-            End::Point { state, operation, .. } => {
-                let prepare = self.prepare(*state, operation);
-                let fill = self.fill(*state, &quote_spanned!(Span::mixed_site()=> __entered), &scope);
-                quote!(#prepare #fill)
-            }
-            End::If { cond, defs, then, otherwise, .. } => {
+            End::Point { state, operation, .. } => self.prepare(*state, operation),
+            End::If {
+                cond,
+                defs,
+                then,
+                otherwise,
+                ..
+            } => {
                 let rebinds = self.rebinds(defs);
                 let mut holds = scope.clone();
                 holds.declared.extend(defs);
@@ -160,7 +200,7 @@ impl Expander<'_> {
         }
         let value = info.value.and(value).map(typed);
         let variables = self.mentions(&self.payload(id));
-        self.fill(id, &quote!((#value #variables,)), &scope)
+        self.go(id, &quote!((#value #variables,)))
     }
 }
 
@@ -168,6 +208,12 @@ impl Expander<'_> {
 fn ends_like_a_block(expr: &Expr) -> bool {
     matches!(
         expr,
-        Expr::If(_) | Expr::Match(_) | Expr::Block(_) | Expr::Unsafe(_) | Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_)
+        Expr::If(_)
+            | Expr::Match(_)
+            | Expr::Block(_)
+            | Expr::Unsafe(_)
+            | Expr::Loop(_)
+            | Expr::While(_)
+            | Expr::ForLoop(_)
     )
 }
