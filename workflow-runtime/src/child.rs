@@ -10,12 +10,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use workflow_model::{InstanceId, MAX_INSTANCE_ID_BYTES, codec};
 
-use crate::context::{Run, WorkflowContext};
+use crate::context::WorkflowContext;
 use crate::engine::{Entry, runner};
 use crate::halt::Halt;
 use crate::keys::Kind;
 use crate::operation::{CHILD, CHILD_HANDLE, CHILD_START, Description, Operation, Parking, expect, write_head};
 use crate::record::{self, InstanceRecord};
+use crate::run::Run;
 use crate::store::{Batch, Condition, Write};
 use crate::workflow::{Workflow, WorkflowCall};
 
@@ -92,7 +93,7 @@ impl<W: Workflow> WorkflowCall<W> {
     fn child_id(&self, run: &Run) -> Result<InstanceId, Halt> {
         let id = match &self.id {
             Some(id) => id.clone(),
-            None => automatic_id(run.id.as_str(), run.step),
+            None => automatic_id(run.id.as_str(), &format!("{}{}", run.step, run.scope)),
         };
         InstanceId::new(id).map_err(|error| failed(W::NAME, error.to_string()))
     }
@@ -130,7 +131,7 @@ fn failed(workflow: &str, error: String) -> Halt {
 }
 
 /// `parent/step`; deep below many parents the beginning is replaced by its hash.
-fn automatic_id(parent: &str, step: u64) -> String {
+fn automatic_id(parent: &str, step: &str) -> String {
     let id = format!("{parent}/{step}");
     if id.len() <= MAX_INSTANCE_ID_BYTES - 24 {
         return id;

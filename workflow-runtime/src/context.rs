@@ -9,21 +9,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::oneshot;
-use workflow_model::{BlockedReason, InstanceId, codec};
+use workflow_model::codec;
 
 use crate::Durable;
-use crate::engine::core::Core;
-use crate::engine::hot::Hot;
-use crate::engine::core::Message;
-use crate::engine::runner;
-use crate::engine::start::StartError;
 use crate::halt::{Halt, HaltSlot};
-use crate::child;
-use crate::keys::{self, Kind};
 use crate::operation::{Description, Operation, Parking, Prepared};
-use crate::record::{self, AttemptsRecord, MessageRecord, StateRecord, StateWriter, Stored, Value};
-use crate::store::{self, Batch, Condition, Verdict, Write};
+use crate::record::{StateRecord, StateWriter, Stored, Value};
+use crate::run::Run;
+use crate::store::{Batch, Write};
 
 /// Values of at least this many bytes are written as records of their own, once, when they do not change.
 const LARGE: usize = 1024;
@@ -49,37 +42,6 @@ pub struct WorkflowContext {
     new_sides: Vec<(u32, Bytes)>,
 }
 
-/// What an instance has when it really runs.
-#[doc(hidden)]
-pub struct Run {
-    pub(crate) core: Arc<Core>,
-    pub(crate) hot: Arc<Hot>,
-    pub(crate) id: InstanceId,
-    pub(crate) token: u64,
-    pub(crate) step: u64,
-    /// The value of the ready record, as far as this instance knows; `None` when there is none.
-    pub(crate) ready: Option<Bytes>,
-    pub(crate) attempts: Option<AttemptsRecord>,
-    pub(crate) starting: Option<Starting>,
-    /// The instance that is told of this one's end.
-    pub(crate) parent: Option<InstanceId>,
-    /// The pending step was committed in this life of the instance, not loaded.
-    pub(crate) fresh: bool,
-    /// Messages that are stored and not received yet, as of the last look.
-    inbox: Vec<Message>,
-    /// Records that the next batch removes.
-    pub(crate) obsolete: Vec<Bytes>,
-    state_key: Bytes,
-    ready_key: Bytes,
-}
-
-/// The part of the first batch that makes the instance exist.
-pub(crate) struct Starting {
-    pub(crate) conditions: Vec<Condition>,
-    pub(crate) writes: Vec<Write>,
-    pub(crate) reply: oneshot::Sender<Result<(), StartError>>,
-}
-
 /// A stored state, on its way back into variables.
 pub(crate) struct Resume {
     pub(crate) point: String,
@@ -103,12 +65,6 @@ enum Owner {
     Variable(String),
     /// Loaded from the store; whoever has the same value next takes it over.
     Loaded,
-}
-
-impl fmt::Debug for Run {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Run").field("id", &self.id).field("step", &self.step).finish_non_exhaustive()
-    }
 }
 
 impl fmt::Debug for WorkflowContext {
@@ -314,9 +270,7 @@ impl WorkflowContext {
 
     async fn commit_step(&mut self, mut batch: Batch, parking: Parking) -> Result<(), Halt> {
         let run = self.run()?;
-        if let Parking::Timer(due_ms) = parking {
-            batch.writes.push(Write::Put(run.core.keys.timer(&run.id, due_ms), Bytes::new()));
-        }
+        parking.enlist(run, &mut batch);
         run.commit_ready(batch, parking == Parking::None).await
     }
 
@@ -334,236 +288,6 @@ impl WorkflowContext {
             Some((_, encoded)) => Ok(encoded.clone()),
             None => Err(Halt::undecodable(name, "the stored state has no such variable")),
         }
-    }
-}
-
-impl Run {
-    pub(crate) fn new(core: Arc<Core>, hot: Arc<Hot>, id: InstanceId, token: u64) -> Self {
-        let (state_key, ready_key) = (core.keys.of(Kind::State, &id), core.keys.of(Kind::Ready, &id));
-        Run {
-            core,
-            hot,
-            id,
-            token,
-            step: 0,
-            ready: None,
-            attempts: None,
-            starting: None,
-            parent: None,
-            fresh: false,
-            inbox: Vec::new(),
-            obsolete: Vec::new(),
-            state_key,
-            ready_key,
-        }
-    }
-
-    /// A batch under this engine's fence, with what the last step left to remove, and the start if it is the first one.
-    pub(crate) fn batch(&mut self) -> Batch {
-        let mut batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
-        if let Some(starting) = &mut self.starting {
-            batch.conditions.append(&mut starting.conditions);
-            batch.writes.append(&mut starting.writes);
-        }
-        if self.attempts.take().is_some() {
-            self.obsolete.push(self.core.keys.of(Kind::Attempts, &self.id));
-        }
-        batch.writes.extend(self.obsolete.drain(..).map(Write::Delete));
-        batch
-    }
-
-    /// Commits a batch that leaves the instance ready, or waiting for something outside of it. An instance that waits
-    /// must not miss a message: the ready record, which a sender changes, is removed only if it is as it was read.
-    async fn commit_ready(&mut self, mut batch: Batch, stays_ready: bool) -> Result<(), Halt> {
-        let guard = batch.conditions.len();
-        match (&self.ready, stays_ready) {
-            (None, true) => {
-                batch.writes.push(Write::Put(self.ready_key.clone(), Bytes::new()));
-                self.ready = Some(Bytes::new());
-            }
-            (Some(value), false) => {
-                batch.conditions.push(Condition::Equals(self.ready_key.clone(), value.clone()));
-                batch.writes.push(Write::Delete(self.ready_key.clone()));
-            }
-            _ => {}
-        }
-        match self.commit(batch).await? {
-            None => {
-                if !stays_ready {
-                    self.ready = None;
-                }
-                Ok(())
-            }
-            Some((index, mut batch)) if index == guard => {
-                // A message came in the meantime: stay ready, and look at it.
-                batch.conditions.truncate(guard);
-                batch.writes.retain(|write| !matches!(write, Write::Delete(key) if *key == self.ready_key));
-                match self.commit(batch).await? {
-                    None => {
-                        self.hot.set_unread();
-                        self.look_at_messages().await
-                    }
-                    Some(_) => Err(Halt::Fenced),
-                }
-            }
-            Some(_) => Err(Halt::Fenced),
-        }
-    }
-
-    async fn refresh_inbox(&mut self) -> Result<(), Halt> {
-        let messages = self.core.read_messages(&self.id).await.map_err(Halt::Store)?;
-        self.ready = self.core.read_one(&self.ready_key).await.map_err(Halt::Store)?;
-        self.inbox = messages.into_iter().filter(|message| !self.obsolete.contains(&message.key)).collect();
-        Ok(())
-    }
-
-    /// Reads the messages if there may be new ones.
-    pub(crate) async fn look_at_messages(&mut self) -> Result<(), Halt> {
-        let mut failures = 0;
-        while self.hot.take_unread() {
-            match self.refresh_inbox().await {
-                Ok(()) => {}
-                Err(Halt::Store(error)) if !matches!(error, store::Error::Corrupt(_)) => {
-                    self.hot.set_unread();
-                    failures += 1;
-                    self.core.wait_for_store(failures).await?;
-                }
-                Err(halt) => return Err(halt),
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn has_message(&self, signal: &str) -> bool {
-        self.inbox.iter().any(|message| message.signal == signal)
-    }
-
-    /// Takes the first message with this name; the next batch removes its record.
-    pub(crate) fn take_message(&mut self, signal: &str) -> Option<Message> {
-        let index = self.inbox.iter().position(|message| message.signal == signal)?;
-        let message = self.inbox.remove(index);
-        self.obsolete.push(message.key.clone());
-        Some(message)
-    }
-
-    /// Commits a batch. While the store is unavailable this waits and tries again, except for an instance's first
-    /// batch, whose caller gets the error. A failed condition other than the fence is given back with the batch.
-    pub(crate) async fn commit(&mut self, mut batch: Batch) -> Result<Option<(usize, Batch)>, Halt> {
-        let starting = self.starting.take();
-        let mut failures = 0;
-        loop {
-            let answer = self.core.committer.commit(batch).await;
-            let error = match answer.result {
-                Ok(Verdict::Applied) => {
-                    if let Some(starting) = starting {
-                        // A caller who went away has started the instance all the same.
-                        let _ = starting.reply.send(Ok(()));
-                    }
-                    self.core.counters.committed();
-                    return Ok(None);
-                }
-                Ok(Verdict::Conflict(0)) => {
-                    if let Some(starting) = starting {
-                        let _ = starting.reply.send(Err(StartError::Fenced));
-                    }
-                    return Err(Halt::Fenced);
-                }
-                Ok(Verdict::Conflict(index)) => {
-                    if let Some(starting) = starting {
-                        let _ = starting.reply.send(Err(StartError::AlreadyExists { id: self.id.clone() }));
-                        return Err(Halt::NotStarted);
-                    }
-                    return Ok(Some((index, answer.batch)));
-                }
-                Err(error) => error,
-            };
-            if let Some(starting) = starting {
-                let _ = starting.reply.send(Err(StartError::Store(error)));
-                return Err(Halt::NotStarted);
-            }
-            if matches!(error, store::Error::TooLarge { .. }) {
-                return Err(Halt::Unencodable { variable: "the state".to_owned(), error: error.to_string() });
-            }
-            batch = answer.batch;
-            failures += 1;
-            self.core.wait_for_store(failures).await?;
-        }
-    }
-
-    /// Stores failed attempts of the pending task; with a timer the instance waits outside of the memory.
-    pub(crate) async fn store_attempts(&mut self, attempts: AttemptsRecord) -> Result<(), Halt> {
-        let key = self.core.keys.of(Kind::Attempts, &self.id);
-        let mut batch = self.batch();
-        // The record is replaced, not removed.
-        batch.writes.retain(|write| !matches!(write, Write::Delete(other) if *other == key));
-        batch.writes.push(Write::Put(key, record::encode(&attempts)));
-        if attempts.timer {
-            batch.writes.push(Write::Put(self.core.keys.timer(&self.id, attempts.due_ms), Bytes::new()));
-        }
-        let stays_ready = !attempts.timer;
-        self.attempts = Some(attempts);
-        self.commit_ready(batch, stays_ready).await
-    }
-
-    /// Waits for the time of the next attempt.
-    pub(crate) async fn pause_until(&mut self, due_ms: u64, timer: bool) -> Result<(), Halt> {
-        self.wait_until(due_ms).await?;
-        if timer {
-            self.obsolete.push(self.core.keys.timer(&self.id, due_ms));
-        }
-        Ok(())
-    }
-
-    /// Ends the instance, or blocks it.
-    pub(crate) async fn close(
-        &mut self,
-        outcome: &record::OutcomeRecord,
-        sides: Vec<Bytes>,
-    ) -> Result<(), Halt> {
-        self.look_at_messages().await?;
-        let mut batch = self.batch();
-        batch.writes.push(Write::Put(self.core.keys.of(Kind::Outcome, &self.id), record::encode(outcome)));
-        let (mut open, mut ready) = (false, false);
-        if let record::End::Blocked { reason } = &outcome.end {
-            open = true;
-            // Another version of the program may be able to read it: it is looked at again by the next one.
-            ready = matches!(reason, BlockedReason::Undecodable { .. });
-        }
-        if !open {
-            if self.step > 0 {
-                batch.writes.push(Write::Delete(self.state_key.clone()));
-            }
-            batch.writes.extend(sides.into_iter().map(Write::Delete));
-            batch.writes.extend(self.inbox.drain(..).map(|message| Write::Delete(message.key)));
-        }
-        if self.ready.is_some() && !ready {
-            batch.writes.push(Write::Delete(self.ready_key.clone()));
-        }
-        let own = (batch.conditions.len(), batch.writes.len());
-        let parent = self.parent.clone().filter(|_| !open);
-        if let Some(parent) = &parent {
-            let key = self.core.keys.message(parent, self.core.now_ms(), self.core.next_message());
-            let message = MessageRecord { signal: child::ended(&self.id), payload: outcome.output.clone() };
-            // Only a parent that has not ended has a state.
-            batch.conditions.push(Condition::Present(self.core.keys.of(Kind::State, parent)));
-            batch.writes.push(Write::Put(self.core.keys.of(Kind::Ready, parent), keys::nonce(&key)));
-            batch.writes.push(Write::Put(key, record::encode(&message)));
-        }
-        if let Some((index, mut batch)) = self.commit(batch).await? {
-            if index < own.0 {
-                return Err(Halt::Fenced);
-            }
-            batch.conditions.truncate(own.0);
-            batch.writes.truncate(own.1);
-            if self.commit(batch).await?.is_some() {
-                return Err(Halt::Fenced);
-            }
-        } else if let Some(parent) = parent
-            && !self.core.hot.tell(&parent)
-        {
-            runner::activate(&self.core, parent, false);
-        }
-        Ok(())
     }
 }
 

@@ -23,7 +23,9 @@ pub(crate) enum Kind {
     State = b's',
     /// A large value, written once: `id 00 number`.
     Side = b'c',
-    /// Failed attempts of the pending task.
+    /// The result of a branch that has ended: `id 00 scope`.
+    Branch = b'b',
+    /// Failed attempts of the pending task; those of a branch: `id 00 scope`.
     Attempts = b'a',
     /// The instance has something to do now.
     Ready = b'r',
@@ -93,6 +95,18 @@ impl Keys {
         let mut key = self.numbered(Kind::Side, id, 4);
         key.put_u32(number);
         key.freeze()
+    }
+
+    /// A record of a branch.
+    pub(crate) fn scoped(&self, kind: Kind, id: &InstanceId, scope: &[u8]) -> Bytes {
+        let mut key = self.numbered(kind, id, scope.len());
+        key.put_slice(scope);
+        key.freeze()
+    }
+
+    /// The last part of a key from [`scoped`](Keys::scoped).
+    pub(crate) fn scope_of<'k>(&self, id: &InstanceId, key: &'k [u8]) -> Option<&'k [u8]> {
+        key.get(self.prefix.len() + 3 + id.as_str().len() + 1..)
     }
 
     pub(crate) fn message(&self, id: &InstanceId, time_ms: u64, count: u64) -> Bytes {

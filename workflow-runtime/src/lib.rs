@@ -43,6 +43,7 @@ mod child;
 mod context;
 mod engine;
 mod halt;
+mod join;
 mod keys;
 mod operation;
 pub mod prelude;
@@ -50,6 +51,7 @@ pub mod prelude;
 #[path = "private/mod.rs"]
 pub mod __private;
 mod record;
+mod run;
 mod signal;
 pub mod store;
 mod task;
@@ -65,6 +67,10 @@ pub use context::WorkflowContext;
 pub use engine::{
     BuildError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, RetryError, ShutdownReport,
     SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
+};
+pub use join::{
+    Either2, Either3, Either4, Either5, Either6, Either7, Either8, Elapsed, Join, JoinAll, OperationExt, Select, Timeout,
+    TryJoin, join_all,
 };
 pub use operation::{IntoDuration, Operation, Receive, Sleep, receive, sleep};
 pub use signal::Signal;

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use workflow_model::codec;
 
 use crate::attempt::{self, Attempt};
-use crate::context::{Run, WorkflowContext};
-use crate::store::Batch;
+use crate::context::WorkflowContext;
+use crate::run::Run;
+use crate::store::{Batch, Write};
 use crate::engine::Entry;
 use crate::halt::Halt;
 use crate::record::AttemptsRecord;
@@ -75,6 +76,15 @@ pub enum Parking {
     Message(Cow<'static, str>),
     /// A time, in milliseconds since the Unix epoch.
     Timer(u64),
+}
+
+impl Parking {
+    /// Adds the timer that ends the wait.
+    pub(crate) fn enlist(&self, run: &Run, batch: &mut Batch) {
+        if let Parking::Timer(due_ms) = self {
+            batch.writes.push(Write::Put(run.core.keys.timer(&run.id, *due_ms), Bytes::new()));
+        }
+    }
 }
 
 /// What the operations of a workflow want from the engine.
@@ -145,18 +155,38 @@ pub(crate) fn describe_encoded(encoded: &[u8]) -> String {
             None => "timer".to_owned(),
         },
         Some((CHILD | CHILD_HANDLE, name, _)) => format!("child workflow `{name}`"),
+        Some((BRANCHES, name, _)) => name.to_owned(),
         Some((CHILD_START, name, _)) => format!("start of child workflow `{name}`"),
         Some((RECEIVE, name, _)) => format!("signal `{name}`"),
         _ => "an unknown operation".to_owned(),
     }
 }
 
-/// Whether a stored operation is a task, which may run code of the user.
+/// Whether a stored operation is a task.
 pub(crate) fn is_task(encoded: &[u8]) -> bool {
     encoded.first() == Some(&TASK)
 }
 
+/// Whether a stored operation may run code of the user.
+pub(crate) fn runs_code(encoded: &[u8]) -> bool {
+    is_task(encoded) || has_branches(encoded)
+}
+
+/// Whether a stored operation has branches.
+pub(crate) fn has_branches(encoded: &[u8]) -> bool {
+    encoded.first() == Some(&BRANCHES)
+}
+
+/// When the timer of a stored operation is due, if it is one.
+pub(crate) fn timer_due(encoded: &[u8]) -> Option<u64> {
+    match read_head(encoded) {
+        Some((SLEEP, _, rest)) => rest.first_chunk::<8>().map(|due| u64::from_be_bytes(*due)),
+        _ => None,
+    }
+}
+
 const TASK: u8 = b't';
+pub(crate) const BRANCHES: u8 = b'j';
 pub(crate) const CHILD: u8 = b'c';
 pub(crate) const CHILD_START: u8 = b'b';
 pub(crate) const CHILD_HANDLE: u8 = b'h';
@@ -208,14 +238,10 @@ impl<T: Task> Operation for TaskCall<T> {
             Input::Value(task) => Some(task),
             Input::Encoded(_) => None,
         };
-        let mut failed = match &run.attempts {
-            Some(attempts) if attempts.step == run.step => attempts.failed,
-            _ => 0,
-        };
-        if let Some((due_ms, timer)) =
-            run.attempts.as_ref().filter(|_| failed > 0).map(|attempts| (attempts.due_ms, attempts.timer))
-        {
-            run.pause_until(due_ms, timer).await?;
+        let earlier = run.attempts().filter(|attempts| attempts.failed > 0);
+        let mut failed = earlier.as_ref().map_or(0, |attempts| attempts.failed);
+        if let Some(attempts) = earlier {
+            run.pause_until(attempts.due_ms, attempts.timer).await?;
         }
         loop {
             run.core.check_running()?;

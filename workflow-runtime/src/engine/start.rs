@@ -12,9 +12,10 @@ use workflow_model::{BlockedReason, InstanceId, InvalidId, codec};
 use super::core::{Core, decode};
 use super::handle::WorkflowHandle;
 use super::runner;
-use crate::context::{Run, Starting, WorkflowContext};
+use crate::context::WorkflowContext;
 use crate::keys::Kind;
 use crate::record::{self, End, InstanceRecord, OutcomeRecord};
+use crate::run::{Run, Starting};
 use crate::store::{self, Condition, Write};
 use crate::workflow::{Workflow, WorkflowCall};
 
