@@ -34,6 +34,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), SignalError>> + Send + 'a>>;
 type SendMessage<W> = Box<dyn for<'a> Fn(&'a WorkflowHandle<W>) -> Sending<'a>>;
 
+type Configure<R> = Box<dyn Fn(EngineBuilder<R>) -> EngineBuilder<R>>;
+
 enum Act<W> {
     Signal(&'static str, SendMessage<W>),
     Pause(Duration),
@@ -43,12 +45,14 @@ enum Act<W> {
 #[must_use = "nothing runs before `run()`"]
 pub struct CrashEverywhere<R, W> {
     call: Box<dyn Fn() -> WorkflowCall<W>>,
-    engine: Vec<Box<dyn Fn(EngineBuilder<R>) -> EngineBuilder<R>>>,
+    engine: Vec<Configure<R>>,
     before_run: Vec<Box<dyn Fn()>>,
     script: Vec<Act<W>>,
     log: Option<EffectLog>,
     twice: bool,
+    may_block: bool,
     only: Option<Vec<Crash>>,
+    at_most: usize,
     time_limit: Duration,
 }
 
@@ -106,7 +110,9 @@ where
         script: Vec::new(),
         log: None,
         twice: false,
+        may_block: false,
         only: None,
+        at_most: usize::MAX,
         time_limit: TIME_LIMIT,
     }
 }
@@ -191,9 +197,22 @@ where
         self
     }
 
+    /// Accepts a workflow that ends up blocked, if it does so in each run.
+    pub fn may_block(mut self) -> Self {
+        self.may_block = true;
+        self
+    }
+
     /// Runs only with these crashes, one per life: repeats a run that failed.
     pub fn only(mut self, crashes: impl IntoIterator<Item = Crash>) -> Self {
         self.only = Some(crashes.into_iter().collect());
+        self
+    }
+
+    /// Crashes at so many places only, spread evenly over all of them: for long workflows, whose number of steps would
+    /// grow with the square of their length.
+    pub fn at_most(mut self, places: usize) -> Self {
+        self.at_most = places.max(1);
         self
     }
 
@@ -220,11 +239,14 @@ where
     /// When a crash makes a difference.
     pub async fn check(self) -> Result<CrashReport<W::Output>, CrashMismatch> {
         let first = self.run_once(&[]).await?;
+        if let (Ended::Blocked(reason), false) = (&first.ended, self.may_block) {
+            return Err(CrashMismatch { text: format!("`{}` is blocked without any crash: {reason}", W::NAME) });
+        }
         let reference = Reference { commits: first.commits, ended: first.ended, effects: first.lives[0].effects.clone() };
         let (mut runs, mut crashes) = (1, 0);
         let plans: Vec<Vec<Crash>> = match &self.only {
             Some(only) => vec![only.clone()],
-            None => Crash::all(reference.commits).map(|crash| vec![crash]).collect(),
+            None => self.spread(reference.commits).map(|crash| vec![crash]).collect(),
         };
         for mut plan in plans {
             let run = self.compare_one(&reference, &plan).await?;
@@ -232,7 +254,7 @@ where
             if !self.twice || self.only.is_some() {
                 continue;
             }
-            for second in Crash::all(run.commits) {
+            for second in self.spread(run.commits) {
                 plan.push(second);
                 let run = self.compare_one(&reference, &plan).await?;
                 (runs, crashes) = (runs + 1, crashes + run.lives.len() - 1);
@@ -241,6 +263,15 @@ where
         }
         let Reference { commits, ended, effects } = reference;
         Ok(CrashReport { workflow: W::NAME, commits, runs, crashes, ended, effects })
+    }
+
+    /// The places for a crash in a life with so many commits.
+    fn spread(&self, commits: u64) -> impl Iterator<Item = Crash> {
+        let count = Crash::all(commits).count();
+        let chosen = self.at_most.min(count);
+        // The `n`-th of `chosen` places; they end with the last one.
+        let places: BTreeSet<usize> = (1..=chosen).map(|n| n * count / chosen - 1).collect();
+        Crash::all(commits).enumerate().filter(move |(place, _)| places.contains(place)).map(|(_, crash)| crash)
     }
 
     async fn compare_one(

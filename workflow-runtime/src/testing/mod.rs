@@ -16,7 +16,7 @@
 //!     let mut sum = 0;
 //!     for cents in invoices {
 //!         sum += pay(cents).await;
-//!         sleep("1 day").await;
+//!         sleep("1d").await;
 //!     }
 //!     sum
 //! }
