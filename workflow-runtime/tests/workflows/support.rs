@@ -1,5 +1,5 @@
 //! Tasks, types and the `twin!` macro: one body, compiled as a workflow and as a plain async function.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, unused_braces)]
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -91,7 +91,7 @@ macro_rules! tasks {
 }
 
 tasks! {
-    async fn inc(n: i64) -> i64 { (n + 1) % 1000 }
+    async fn inc(n: i64) -> i64 { let next = n + 1; next % 1000 }
     async fn add(a: i64, b: i64) -> i64 { (a % 1000 + b % 1000) % 1000 }
     async fn even(n: i64) -> bool { n % 2 == 0 }
     async fn flag(b: bool) -> bool { !b }
@@ -194,13 +194,20 @@ macro_rules! twin {
     };
 }
 
-/// Runs one check of many in one process, and prints how it ended.
-pub async fn report(name: &str, check: impl Future<Output = Result<(), String>> + 'static) {
-    let local = tokio::task::LocalSet::new();
-    let outcome = match local.run_until(tokio::task::spawn_local(check)).await {
+/// Runs one check of many in one process, on a thread of its own, and prints how it ended.
+pub fn report(name: &str, check: fn() -> Twin<Result<(), String>>) {
+    let run = move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+        runtime.block_on(check())
+    };
+    let outcome = match std::thread::spawn(run).join() {
         Ok(Ok(())) => "ok".to_owned(),
         Ok(Err(difference)) => difference,
-        Err(panic) => format!("it panicked: {panic}"),
+        Err(panic) => match panic.downcast_ref::<String>() {
+            Some(message) => format!("it panicked: {message}"),
+            None => "it panicked".to_owned(),
+        },
     };
     println!("<<<{name}\n{outcome}\n>>>");
 }

@@ -22,7 +22,7 @@ impl Generator {
             let name = &self.scope[var].name;
             return if ty.is_copy() { name.clone() } else { format!("{name}.clone()") };
         }
-        let depth = depth.saturating_sub(1);
+        let Some(depth) = depth.checked_sub(1) else { return self.leaf(ty) };
         match ty {
             Ty::Int => self.int(depth),
             Ty::Bool => self.boolean(depth),
@@ -31,6 +31,31 @@ impl Generator {
             Ty::Maybe => self.maybe(depth),
             Ty::Shape => self.shape(depth),
             Ty::Pt => self.pt(depth),
+        }
+    }
+
+    /// The smallest expressions.
+    fn leaf(&mut self, ty: Ty) -> String {
+        let n = self.random.below(20);
+        if self.random.percent(40) && self.may_await() {
+            return match ty {
+                Ty::Int => format!("inc({n}).await"),
+                Ty::Bool => format!("even({n}).await"),
+                Ty::Text => format!("name({n}).await"),
+                Ty::Vector => format!("list({n}).await"),
+                Ty::Maybe => format!("find({n}).await"),
+                Ty::Shape => format!("draw({n}).await"),
+                Ty::Pt => format!("point({n}, \"leaf\".into()).await"),
+            };
+        }
+        match ty {
+            Ty::Int => format!("{n}_i64"),
+            Ty::Bool => (n % 2 == 0).to_string(),
+            Ty::Text => format!("\"t{n}\".to_string()"),
+            Ty::Vector => format!("vec![{n}, 2]"),
+            Ty::Maybe => if n < 5 { "None::<i64>".to_owned() } else { format!("Some({n}_i64)") },
+            Ty::Shape => format!("Shape::Line({n})"),
+            Ty::Pt => format!("(Pt {{ x: {n}, label: \"leaf\".into() }})"),
         }
     }
 

@@ -72,7 +72,7 @@ impl Generator {
                 });
                 let other = self.scoped(|this| this.expr(ty, depth));
                 self.declare(&name, ty, false);
-                format!("let {name};\n{text} else {{\n{name} = {other};\n}}")
+                format!("let {name}: {};\n{text} else {{\n{name} = {other};\n}}", ty.rust())
             }
             18 => {
                 let condition = self.expr(Ty::Bool, depth);
