@@ -395,6 +395,24 @@ where
     }
 }
 
+/// Generated code for `join!`.
+#[doc(hidden)]
+pub fn join<T>(operations: T) -> Join<T> {
+    Join(operations)
+}
+
+/// Generated code for `try_join!`.
+#[doc(hidden)]
+pub fn try_join<T>(operations: T) -> TryJoin<T> {
+    TryJoin(operations)
+}
+
+/// Generated code for `select!`.
+#[doc(hidden)]
+pub fn select<T>(operations: T) -> Select<T> {
+    Select(operations)
+}
+
 /// Any number of operations of one type, all of which are awaited.
 #[must_use = "nothing runs unless this is awaited"]
 pub struct JoinAll<O> {

@@ -56,6 +56,8 @@ mod signal;
 pub mod store;
 mod task;
 mod task_context;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod workflow;
 
 pub use workflow_macros::{task, workflow};

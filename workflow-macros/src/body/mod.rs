@@ -1,7 +1,8 @@
-//! Compiles a workflow's body: check → lower → graph → liveness → expand. Every pass is a plain function; only `check` and
+//! Compiles a workflow's body: desugar → check → lower → graph → liveness → expand. Every pass is a plain function; only `check` and
 //! `lower` report mistakes.
 
 mod check;
+mod desugar;
 mod expand;
 mod flow;
 mod graph;
@@ -38,6 +39,9 @@ pub(crate) fn compile(
     block: &Block,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
+    let mut block = block.clone();
+    desugar::block(&mut block, diagnostics);
+    let block = &block;
     check::body(block, diagnostics);
     if !diagnostics.is_empty() {
         return None;
