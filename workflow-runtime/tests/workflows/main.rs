@@ -3,5 +3,6 @@
 
 #[macro_use]
 mod support;
+mod engine;
 mod language;
 mod property;
