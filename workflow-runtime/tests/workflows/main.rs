@@ -4,5 +4,6 @@
 #[macro_use]
 mod support;
 mod concurrency;
+mod engine;
 mod language;
 mod property;

@@ -15,8 +15,8 @@ impl Generator {
             self.scope[var].moved = true;
             return self.scope[var].name.clone();
         }
-        if (depth == 0 || self.random.percent(20))
-            && self.random.percent(70)
+        if (depth == 0 || self.random.percent(30))
+            && self.random.percent(85)
             && let Some(var) = self.readable(ty)
         {
             let name = &self.scope[var].name;
@@ -101,7 +101,7 @@ impl Generator {
                     this.scoped(|this| {
                         let last = this.expr(ty, depth.min(1));
                         let stmts = this.stmts(depth);
-                        format!("if {fuel} == 0 {{ break {last}; }}\n{fuel} -= 1;\n{stmts}")
+                        format!("if {fuel} == 0 {{ break ({last}); }}\n{fuel} -= 1;\n{stmts}")
                     })
                 });
                 format!("{{\nlet mut {fuel} = {turns};\n{label}loop {{\n{body}}}\n}}")
@@ -119,7 +119,8 @@ impl Generator {
             let count = self.targets.len();
             let index = self.random.below(count);
             let target = self.targets[index].clone();
-            let innermost = self.targets.iter().rposition(|target| target.is_loop) == Some(index);
+            // Without a label a jump must not even cross a block that has one.
+            let innermost = target.is_loop && index + 1 == count;
             let label = match target.label {
                 Some(label) => format!(" {label}"),
                 None if innermost => String::new(),
@@ -130,7 +131,7 @@ impl Generator {
                 _ if target.is_loop && self.random.percent(40) => format!("continue{label};"),
                 Some(ty) => {
                     let value = self.expr(ty, depth.min(1));
-                    format!("break{label} {value};")
+                    format!("break{label} ({value});")
                 }
                 None => format!("break{label};"),
             });

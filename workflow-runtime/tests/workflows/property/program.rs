@@ -88,7 +88,7 @@ impl Generator {
     /// The program with this seed.
     pub(crate) fn program(seed: u64, number: usize) -> Program {
         let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(number as u64));
-        let awaits = 4 + random.below(14);
+        let awaits = 4 + random.below(20);
         let output = if random.percent(60) { Ty::Text } else { *random.pick(&TYPES) };
         let fallible = random.percent(60);
         let mut generator = Generator {
@@ -115,7 +115,7 @@ impl Generator {
             args.push(arg);
         }
         let mut body = String::new();
-        for _ in 0..3 + self.random.below(6) {
+        for _ in 0..4 + self.random.below(8) {
             body.push_str(&self.stmt(3));
         }
         let tail = if self.output == Ty::Text && self.random.percent(70) { self.everything() } else { self.expr(self.output, 3) };
@@ -133,25 +133,19 @@ impl Generator {
     fn param(&mut self) -> (String, String) {
         match self.random.below(6) {
             0 => {
-                let (one, two) = (self.new_name(), self.new_name());
-                let two = if one == two { format!("{two}2") } else { two };
-                self.declare(&one, Ty::Int, true);
-                self.declare(&two, Ty::Text, false);
+                let one = self.param_name(Ty::Int, true);
+                let two = self.param_name(Ty::Text, false);
                 (format!("(mut {one}, {two}): (i64, String)"), "(4, \"pair\".to_string())".to_owned())
             }
             1 => {
-                let label = self.new_name();
-                let label = if label == "x" { "xx".to_owned() } else { label };
-                self.declare("x", Ty::Int, false);
-                self.declare(&label, Ty::Text, true);
-                (format!("Pt {{ x, label: mut {label} }}: Pt"), "Pt { x: 9, label: \"pt\".to_string() }".to_owned())
+                let x = self.param_name(Ty::Int, false);
+                let label = self.param_name(Ty::Text, true);
+                (format!("Pt {{ x: {x}, label: mut {label} }}: Pt"), "Pt { x: 9, label: \"pt\".to_string() }".to_owned())
             }
             _ => {
                 let ty = *self.random.pick(&TYPES);
-                // Two parameters cannot have one name.
-                let name = format!("{}{}", self.new_name(), self.unique());
                 let mutable = self.random.percent(50);
-                self.declare(&name, ty, mutable);
+                let name = self.param_name(ty, mutable);
                 let arg = match ty {
                     Ty::Int => self.random.below(20).to_string(),
                     Ty::Bool => self.random.percent(50).to_string(),
@@ -164,6 +158,18 @@ impl Generator {
                 (format!("{}{name}: {}", if mutable { "mut " } else { "" }, ty.rust()), arg)
             }
         }
+    }
+
+    /// Two parameters cannot have one name.
+    fn param_name(&mut self, ty: Ty, mutable: bool) -> String {
+        let name = loop {
+            let name = self.new_name();
+            if self.scope.iter().all(|var| var.name != name) {
+                break name;
+            }
+        };
+        self.declare(&name, ty, mutable);
+        name
     }
 
     /// All that can be seen at the end, as a text.

@@ -16,7 +16,7 @@ impl Generator {
         if self.quiet > 0 {
             return String::new();
         }
-        let count = if depth == 0 { self.random.below(2) } else { self.random.below(3) };
+        let count = if depth == 0 { self.random.below(2) } else { 1 + self.random.below(3) };
         (0..count).map(|_| self.stmt(depth)).collect()
     }
 
@@ -29,12 +29,12 @@ impl Generator {
 
     fn simple_stmt(&mut self, depth: usize) -> String {
         match self.random.below(20) {
-            0..=5 => {
+            0..=4 => {
                 let ty = *self.random.pick(&TYPES);
                 self.let_(ty, depth)
             }
-            6 | 7 => self.destructure(depth),
-            8 | 9 => self.assign(depth),
+            5 => self.destructure(depth),
+            6..=9 => self.assign(depth),
             10 => self.let_else(depth),
             11 if self.may_await() => format!("unit({}).await;", self.expr(Ty::Int, depth)),
             12 if self.may_await() => "sleep(\"5ms\").await;".to_owned(),
@@ -162,19 +162,15 @@ impl Generator {
     }
 
     fn let_else(&mut self, depth: usize) -> String {
-        let Some(jump) = self.jump(depth) else { return self.let_(Ty::Int, depth) };
-        let name = self.new_name();
-        match self.random.below(3) {
-            0 => {
-                let value = self.expr(Ty::Shape, depth);
-                self.declare(&name, Ty::Int, true);
+        let (ty, name) = (*self.random.pick(&[Ty::Shape, Ty::Maybe]), self.new_name());
+        let value = self.expr(ty, depth);
+        let Some(jump) = self.jump(depth) else { return format!("let _ = {value};") };
+        self.declare(&name, Ty::Int, ty == Ty::Shape);
+        match ty {
+            Ty::Shape => {
                 format!("let (Shape::Line(mut {name}) | Shape::Rect {{ w: mut {name}, .. }}) = ({value}) else {{ {jump} }};")
             }
-            _ => {
-                let value = self.expr(Ty::Maybe, depth);
-                self.declare(&name, Ty::Int, false);
-                format!("let Some({name}) = ({value}) else {{ {jump} }};")
-            }
+            _ => format!("let Some({name}) = ({value}) else {{ {jump} }};"),
         }
     }
 
@@ -208,7 +204,7 @@ impl Generator {
     fn branch(&mut self, depth: usize) -> String {
         self.scoped(|this| {
             let stmts = this.stmts(depth);
-            let jump = if this.random.percent(20) { this.jump(depth).unwrap_or_default() } else { String::new() };
+            let jump = if this.random.percent(8) { this.jump(depth).unwrap_or_default() } else { String::new() };
             format!("{{\n{stmts}{jump}\n}}")
         })
     }
