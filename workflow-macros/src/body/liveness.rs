@@ -10,6 +10,8 @@ use super::ir::{BindingId, BindingKind, Bindings, Body, Effects, End, Node, SeqI
 pub(crate) struct Liveness {
     /// For each state, the variables that it is entered with (its arriving value is not among them).
     pub(crate) live: Vec<Bindings>,
+    /// For each stage, the variables that its code mentions.
+    pub(crate) mentioned: BTreeMap<StateId, Bindings>,
     /// For each stage, variables that its code assigns before reading, but does not declare.
     pub(crate) deferred: BTreeMap<StateId, Bindings>,
     /// Bindings that shadow a variable of the same name that is live behind them.
@@ -40,8 +42,9 @@ pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
     }
     let mut result = Liveness {
         live: analysis.live.clone(),
+        mentioned: BTreeMap::new(),
         deferred: BTreeMap::new(),
-        conflicts: BTreeSet::new(),
+        conflicts: body.conflicts.clone(),
     };
     analysis.conflicts(graph, &mut result);
     result.defer(body, graph);
@@ -156,6 +159,9 @@ impl Analysis<'_> {
                     live
                 }
             };
+            for jump in node.jumps() {
+                live.extend(&self.live[jump.state.0]);
+            }
         }
         live
     }
@@ -193,7 +199,15 @@ impl Liveness {
             let mut waiting = vec![body.state(state).body];
             while let Some(seq) = waiting.pop() {
                 if seen.insert(seq) {
-                    region(body, graph, seq, &mut mentioned, &mut declared, &mut waiting);
+                    region(
+                        body,
+                        graph,
+                        &self.live,
+                        seq,
+                        &mut mentioned,
+                        &mut declared,
+                        &mut waiting,
+                    );
                 }
             }
             let deferred: Bindings = mentioned.difference(&declared).copied().collect();
@@ -206,6 +220,7 @@ impl Liveness {
                     .extend(clash.filter(|other| **other > *id).map(|other| other.0));
             }
             self.deferred.insert(state, deferred);
+            self.mentioned.insert(state, mentioned);
         }
     }
 }
@@ -214,15 +229,17 @@ impl Liveness {
 fn region(
     body: &Body,
     graph: &Graph,
+    live: &[Bindings],
     seq: SeqId,
     mentioned: &mut Bindings,
     declared: &mut Bindings,
     inner: &mut Vec<SeqId>,
 ) {
     let seq = body.seq(seq);
+    let mut noted = Bindings::new();
     let mut note = |effects: &Effects| {
-        mentioned.extend(&effects.uses);
-        mentioned.extend(&effects.kills);
+        noted.extend(&effects.uses);
+        noted.extend(&effects.kills);
     };
     for node in &seq.nodes {
         match node {
@@ -244,11 +261,23 @@ fn region(
             Node::Leave { .. } => {}
         }
     }
+    for jump in seq.nodes.iter().flat_map(Node::jumps) {
+        mentioned.extend(&live[jump.state.0]);
+        if graph.inner.contains(&jump.state) {
+            declared.extend(body.state(jump.state).value);
+            inner.push(body.state(jump.state).body);
+        }
+    }
     match &seq.end {
         End::Diverges => {}
-        End::Return { effects, .. } | End::Point { effects, .. } => note(effects),
+        End::Return { effects, .. } => note(effects),
+        End::Point { state, effects, .. } => {
+            note(effects);
+            mentioned.extend(&live[state.0]);
+        }
         End::Goto { state, effects, .. } => {
             note(effects);
+            mentioned.extend(&live[state.0]);
             if graph.inner.contains(state) {
                 declared.extend(body.state(*state).value);
                 inner.push(body.state(*state).body);
@@ -274,4 +303,5 @@ fn region(
             }
         }
     }
+    mentioned.extend(noted);
 }

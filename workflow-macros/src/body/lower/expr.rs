@@ -5,7 +5,7 @@ use syn::spanned::Spanned;
 use syn::{BinOp, Expr, ExprMacro, Stmt, Type, parse_quote};
 
 use super::super::ir::{BindingKind, Effects, End, Node, StateKind};
-use super::super::{flow, macros};
+use super::super::{flow, macros, needs};
 use super::{Dest, Lowerer, hoist};
 
 impl Lowerer<'_> {
@@ -13,6 +13,10 @@ impl Lowerer<'_> {
     pub(super) fn value(&mut self, expr: &Expr, dest: Dest) {
         if !self.needs(expr) {
             return self.deliver(expr.clone(), dest);
+        }
+        if is_plain_loop(expr) {
+            let value = self.operand(expr);
+            return self.deliver(value, dest);
         }
         match expr {
             Expr::If(inner) if inner.else_branch.is_some() => self.if_(inner, dest),
@@ -39,6 +43,10 @@ impl Lowerer<'_> {
                 }
                 _ => self.deliver(expr.clone(), Dest::Discard),
             };
+        }
+        if is_plain_loop(expr) {
+            self.plain_loop(expr, false);
+            return;
         }
         match expr {
             Expr::If(inner) => self.if_(inner, Dest::Discard),
@@ -73,6 +81,7 @@ impl Lowerer<'_> {
                 self.push(Node::Stmt {
                     stmt: Stmt::Expr(value, Some(Default::default())),
                     effects,
+                    jumps: Vec::new(),
                 });
                 self.close(End::Diverges);
             }
@@ -90,6 +99,7 @@ impl Lowerer<'_> {
                     self.push(Node::Stmt {
                         stmt: Stmt::Expr(value, Some(Default::default())),
                         effects,
+                        jumps: Vec::new(),
                     });
                 }
             }
@@ -99,6 +109,7 @@ impl Lowerer<'_> {
     /// As [`operand`](Self::operand), for a value whose type is written down.
     pub(super) fn typed_operand(&mut self, expr: &Expr, ty: Option<Type>) -> Expr {
         match expr {
+            _ if is_plain_loop(expr) => self.operand(expr),
             Expr::If(_) | Expr::Match(_) | Expr::Loop(_) | Expr::Block(_) => self.joined(expr, ty),
             other => self.operand(other),
         }
@@ -120,6 +131,9 @@ impl Lowerer<'_> {
     pub(super) fn operand(&mut self, expr: &Expr) -> Expr {
         if !self.needs(expr) {
             return expr.clone();
+        }
+        if is_plain_loop(expr) {
+            return self.plain_loop(expr, true).unwrap_or_else(|| parse_quote!(()));
         }
         let mut expr = expr.clone();
         match &mut expr {
@@ -154,7 +168,7 @@ impl Lowerer<'_> {
             }
             Expr::Binary(inner) => {
                 let mut parts = vec![(*inner.left).clone(), (*inner.right).clone()];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, false);
                 *inner.right = parts.remove(1);
                 *inner.left = parts.remove(0);
             }
@@ -168,7 +182,7 @@ impl Lowerer<'_> {
             Expr::Call(inner) => {
                 let mut parts = vec![(*inner.func).clone()];
                 parts.extend(inner.args.iter().cloned());
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, false);
                 *inner.func = parts.remove(0);
                 inner
                     .args
@@ -179,7 +193,7 @@ impl Lowerer<'_> {
             Expr::MethodCall(inner) => {
                 let mut parts = vec![(*inner.receiver).clone()];
                 parts.extend(inner.args.iter().cloned());
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, true);
                 *inner.receiver = parts.remove(0);
                 inner
                     .args
@@ -189,7 +203,7 @@ impl Lowerer<'_> {
             }
             Expr::Index(inner) => {
                 let mut parts = vec![(*inner.expr).clone(), (*inner.index).clone()];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, true);
                 *inner.index = parts.remove(1);
                 *inner.expr = parts.remove(0);
             }
@@ -263,7 +277,7 @@ impl Lowerer<'_> {
             }
             Some(macros::Known::Repeat { value, count }) => {
                 let mut parts = vec![value, count];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, false);
                 let (value, count) = (&parts[0], &parts[1]);
                 expr.mac.tokens = quote::quote!(#value; #count);
             }
@@ -278,13 +292,15 @@ impl Lowerer<'_> {
     fn sequence_punctuated<'e>(&mut self, exprs: impl Iterator<Item = &'e mut Expr>) {
         let slots: Vec<&mut Expr> = exprs.collect();
         let mut parts: Vec<Expr> = slots.iter().map(|slot| (**slot).clone()).collect();
-        self.sequence(&mut parts);
+        self.sequence(&mut parts, false);
         slots.into_iter().zip(parts).for_each(|(slot, part)| *slot = part);
     }
 
     /// Lowers sub-expressions that are evaluated from left to right. What stands before an await and could be observed
     /// there is evaluated into a temporary.
-    fn sequence(&mut self, parts: &mut [Expr]) {
+    ///
+    /// With `place_first` the first one is a place that stays where it is, as the receiver of a method that borrows it.
+    fn sequence(&mut self, parts: &mut [Expr], place_first: bool) {
         let Some(last) = parts.iter().rposition(|part| self.needs(part)) else {
             return;
         };
@@ -295,7 +311,12 @@ impl Lowerer<'_> {
                 *part = self.operand(part);
             }
             let later = &rest[..last - index];
-            if !hoist::can_wait(part, later) {
+            let waits = if place_first && index == 0 {
+                hoist::place_can_wait(part, later)
+            } else {
+                hoist::can_wait(part, later)
+            };
+            if !waits {
                 *part = self.temporary(part.clone());
             }
         }
@@ -315,10 +336,16 @@ impl Lowerer<'_> {
             init: Some(value),
             effects,
             defs: vec![id],
+            jumps: Vec::new(),
         });
         self.scope.push(id);
         self.mention(id)
     }
+}
+
+/// A loop without awaits: it stays as it was written, even if it jumps to code that does not.
+fn is_plain_loop(expr: &Expr) -> bool {
+    matches!(expr, Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_)) && !needs::awaits(expr)
 }
 
 /// The value of a named format argument, `name = value`.

@@ -5,6 +5,7 @@
 mod control;
 mod expr;
 mod hoist;
+mod jumps;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -80,15 +81,15 @@ pub(super) fn lower(
         fresh: HashMap::new(),
         entered: 0,
     };
-    lowerer.params(params);
     let mut block = block.clone();
-    lowerer.patterns_of(params, &mut block);
+    patterns_of(params, &mut block);
+    lowerer.params(params, &mut block);
     lowerer.block(&block, Dest::Return);
     lowerer.body
 }
 
 impl Lowerer<'_> {
-    fn params(&mut self, params: &[Param]) {
+    fn params(&mut self, params: &[Param], block: &mut Block) {
         for param in params {
             let mutable = matches!(&param.pat, Pat::Ident(pat) if pat.mutability.is_some());
             let kind = if is_plain(&param.pat) {
@@ -97,22 +98,17 @@ impl Lowerer<'_> {
                 BindingKind::Temporary
             };
             let id = self.new_binding(param.field.clone(), mutable, kind);
+            let name = flow::text(&param.field);
+            if self.renamed.contains(&id.0) {
+                let to = format!("{name}__{}", id.0);
+                rename::block(block, &name, &to);
+                self.body.bindings[id.0].ident = Ident::new(&to, param.field.span());
+            }
+            self.body.params.push((param.field.clone(), id));
             self.scope.push(id);
         }
         let start = self.new_state(StateKind::Start, None, None);
         self.enter(start);
-    }
-
-    /// Destructures the parameters that are patterns.
-    fn patterns_of(&mut self, params: &[Param], block: &mut Block) {
-        for param in params.iter().filter(|param| !is_plain(&param.pat)) {
-            let field = &param.field;
-            let local: Stmt = {
-                let pat = &param.pat;
-                parse_quote!(let #pat = #field;)
-            };
-            block.stmts.insert(0, local);
-        }
     }
 
     // Sequences and states.
@@ -183,6 +179,7 @@ impl Lowerer<'_> {
             ident,
             mutable,
             kind,
+            ty: None,
             scoped: false,
         });
         BindingId(self.body.bindings.len() - 1)
@@ -231,15 +228,21 @@ impl Lowerer<'_> {
             .find(|id| flow::text(&self.body.binding(*id).ident) == name)
     }
 
-    fn effects(&self, flow: &Flow) -> Effects {
+    fn effects(&mut self, flow: &Flow) -> Effects {
         let resolve = |names: &BTreeSet<String>| names.iter().filter_map(|name| self.resolve(name)).collect();
-        Effects {
-            uses: resolve(&flow.uses),
-            kills: resolve(&flow.kills),
-        }
+        let effects = Effects { uses: resolve(&flow.uses), kills: resolve(&flow.kills) };
+        // The name of a function or constant, say, that was also a variable's name in a scope that has ended.
+        let unknown = flow.uses.iter().filter(|name| self.resolve(name).is_none());
+        let ended = unknown.flat_map(|name| {
+            let bindings = self.body.bindings.iter().enumerate();
+            bindings.filter(move |(_, binding)| flow::text(&binding.ident) == *name).map(|(number, _)| number)
+        });
+        let ended: Vec<usize> = ended.collect();
+        self.body.conflicts.extend(ended);
+        effects
     }
 
-    fn effects_of(&self, expr: &Expr) -> Effects {
+    fn effects_of(&mut self, expr: &Expr) -> Effects {
         self.effects(&flow::of_expr(expr))
     }
 
@@ -310,6 +313,18 @@ impl Lowerer<'_> {
                 });
                 return self.tail(&expr, dest, mark);
             }
+            Stmt::Expr(expr, Some(_))
+                if rest.is_empty() && !matches!(dest, Dest::Discard) && !is_control(expr) =>
+            {
+                // The block's value is `()`, or nothing at all if the statement diverges, as only rustc can tell.
+                let expr = self.take_point_name(expr);
+                let value = if self.needs(&expr) {
+                    self.operand(&expr)
+                } else {
+                    expr
+                };
+                return self.deliver(parse_quote!({ #value; }), dest);
+            }
             Stmt::Expr(expr, _) if self.stmt_needs(first) => {
                 let expr = self.take_point_name(expr);
                 self.discard(&expr);
@@ -326,6 +341,7 @@ impl Lowerer<'_> {
                 self.push(Node::Stmt {
                     stmt: plain.clone(),
                     effects,
+                    jumps: Vec::new(),
                 });
                 let block = Block {
                     brace_token: Default::default(),
@@ -367,12 +383,17 @@ impl Lowerer<'_> {
         };
         let Some(init) = &local.init else {
             let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
+            if let [id] = defs[..] {
+                self.body.bindings[id.0].ty = ty;
+            }
+            let effects = Effects::default();
             self.push(Node::Let {
                 attrs,
                 pat,
                 init: None,
-                effects: Effects::default(),
+                effects,
                 defs: defs.clone(),
+                jumps: Vec::new(),
             });
             self.scope.extend(defs);
             return;
@@ -393,6 +414,7 @@ impl Lowerer<'_> {
                     init: Some(value),
                     effects,
                     defs: defs.clone(),
+                    jumps: Vec::new(),
                 });
                 self.scope.extend(defs);
             }
@@ -504,6 +526,30 @@ impl Lowerer<'_> {
             }
         }
     }
+}
+
+/// Destructures the parameters that are patterns.
+fn patterns_of(params: &[Param], block: &mut Block) {
+    for param in params.iter().rev().filter(|param| !is_plain(&param.pat)) {
+        let (pat, field) = (&param.pat, &param.field);
+        block.stmts.insert(0, parse_quote!(let #pat = #field;));
+    }
+}
+
+/// Expressions that have ends of their own when they are lowered.
+fn is_control(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::If(_)
+            | Expr::Match(_)
+            | Expr::Block(_)
+            | Expr::Loop(_)
+            | Expr::While(_)
+            | Expr::ForLoop(_)
+            | Expr::Break(_)
+            | Expr::Continue(_)
+            | Expr::Return(_)
+    )
 }
 
 fn is_plain(pat: &Pat) -> bool {
