@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, ItemFn, Lifetime, PatType, Type, TypeReference, parse_quote};
 
 use crate::diag::Diagnostics;
-use crate::{attributes, body, signature};
+use crate::{attributes, body, cfg, signature};
 
 /// What a parameter of a task is for.
 enum Param {
@@ -25,7 +25,7 @@ enum Param {
 }
 
 /// Expands `#[task(attributes)] item`.
-pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     let function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
         Err(error) => {
@@ -40,8 +40,11 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
             return quote!(#errors #item);
         }
     };
+    if let Some(split) = cfg::split(&function, &cfg::attribute("task", arguments)) {
+        return split;
+    }
     let mut diagnostics = Diagnostics::default();
-    let attributes = attributes::task(attributes, &mut diagnostics);
+    let attributes = attributes::task(arguments.clone(), &mut diagnostics);
     signature::check(&function, "task", !attributes.blocking, &mut diagnostics);
     let params: Vec<Param> = function
         .sig

@@ -6,10 +6,10 @@ use syn::{Attribute, FnArg, ItemFn, parse_quote};
 
 use crate::body::{self, Param};
 use crate::diag::Diagnostics;
-use crate::{attributes, signature};
+use crate::{attributes, cfg, signature};
 
 /// Expands `#[workflow(attributes)] item`.
-pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     let function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
         Err(error) => {
@@ -24,8 +24,11 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
             return quote!(#errors #item);
         }
     };
+    if let Some(split) = cfg::split(&function, &cfg::attribute("workflow", arguments)) {
+        return split;
+    }
     let mut diagnostics = Diagnostics::default();
-    let attributes = attributes::workflow(attributes, &mut diagnostics);
+    let attributes = attributes::workflow(arguments.clone(), &mut diagnostics);
     signature::check(&function, "workflow", true, &mut diagnostics);
     let params = params(&function, &mut diagnostics);
     let output = signature::output(&function);

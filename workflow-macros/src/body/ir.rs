@@ -51,6 +51,8 @@ pub(crate) struct Effects {
     pub(crate) uses: Bindings,
     /// Variables that are assigned anew, on every path, before any such mention.
     pub(crate) kills: Bindings,
+    /// Variables whose scope ends behind the code.
+    pub(crate) ends: Vec<BindingId>,
 }
 
 /// A jump out of a loop that is emitted as it was written, to a place that is not. The loop holds `__jump!(n)` there,

@@ -89,6 +89,14 @@ fn mark_scoped(body: &mut Body) {
             && !mentioned.contains(&id)
             && !params.contains(&id);
     }
+    let Body { seqs, bindings, .. } = body;
+    for seq in seqs {
+        if let End::Goto { effects, .. } | End::Return { effects, .. } = &mut seq.end {
+            effects
+                .uses
+                .extend(effects.ends.iter().filter(|id| bindings[id.0].scoped));
+        }
+    }
 }
 
 struct Analysis<'a> {

@@ -21,7 +21,7 @@ use syn::{Block, Type};
 use crate::diag::Diagnostics;
 
 pub(crate) use flow::text;
-pub(crate) use lower::Param;
+pub(crate) use lower::{Param, expression_attributes};
 
 /// A compiled body.
 pub(crate) struct Compiled {

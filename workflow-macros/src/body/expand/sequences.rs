@@ -80,7 +80,14 @@ impl Expander<'_> {
             Node::Let { init: None, defs, .. } if defs.iter().all(|id| !scope.mentioned.contains(id)) => {
                 self.rebinds(defs)
             }
-            Node::Let { attrs, pat, init, defs, jumps, .. } => {
+            Node::Let {
+                attrs,
+                pat,
+                init,
+                defs,
+                jumps,
+                ..
+            } => {
                 let init = init.as_ref().map(|init| {
                     let init = self.with_jumps(init, jumps, scope);
                     quote!(= #init)
@@ -102,9 +109,11 @@ impl Expander<'_> {
                 scope.declared.extend(defs);
                 quote!(#(#attrs)* let #pat = #init else { #otherwise }; #rebinds)
             }
-            Node::Stmt { stmt: Stmt::Expr(expr, None), jumps, .. } if !jumps.is_empty() => {
-                self.with_jumps(expr, jumps, scope)
-            }
+            Node::Stmt {
+                stmt: Stmt::Expr(expr, None),
+                jumps,
+                ..
+            } if !jumps.is_empty() => self.with_jumps(expr, jumps, scope),
             Node::Stmt {
                 stmt: Stmt::Expr(expr, None),
                 ..
@@ -122,7 +131,16 @@ impl Expander<'_> {
                 quote!(#(#attrs)* #mac;)
             }
             Node::Stmt { stmt, .. } => quote!(#stmt),
-            Node::Leave { .. } => TokenStream::new(),
+            // What a guard holds must be free before the code behind its scope.
+            Node::Leave { scoped } => {
+                let ended = |id: &&BindingId| self.body.binding(**id).scoped && scope.declared.contains(id);
+                let idents = scoped
+                    .iter()
+                    .rev()
+                    .filter(ended)
+                    .map(|id| &self.body.binding(*id).ident);
+                quote!(#(::core::mem::drop(#idents);)*)
+            }
         }
     }
 

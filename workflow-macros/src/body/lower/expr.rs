@@ -75,7 +75,13 @@ impl Lowerer<'_> {
     /// Sends a plain value to `dest`.
     pub(super) fn deliver(&mut self, value: Expr, dest: Dest) {
         let flow = flow::of_expr(&value);
-        let effects = self.effects(&flow);
+        let mut effects = self.effects(&flow);
+        let mark = match dest {
+            Dest::Return => self.body.params.len(),
+            Dest::Join(state) => self.body.state(state).scope.len(),
+            Dest::Discard => self.scope.len(),
+        };
+        effects.ends = self.scope.get(mark..).unwrap_or_default().to_vec();
         match dest {
             _ if flow.diverges => {
                 self.push(Node::Stmt {

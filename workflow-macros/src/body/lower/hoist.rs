@@ -181,9 +181,9 @@ fn last_segment(path: &syn::Path) -> String {
     }
 }
 
-/// The attributes of an expression that may carry `#[point("..")]`: those of its outermost part, where the parser
-/// puts them, or of the leftmost one, where it puts those of `#[point] a().await`.
-pub(super) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
+/// The attributes of an expression. (Rustc takes those of a statement `#[a] x = y;` for the left side's, and refuses
+/// them, so there is no need to look further inside.)
+pub(crate) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
     macro_rules! own {
         ($($variant:ident),*) => { match expr { $(Expr::$variant(inner) => Some(&mut inner.attrs),)* _ => None } };
     }

@@ -7,6 +7,8 @@ mod expr;
 mod hoist;
 mod jumps;
 
+pub(crate) use hoist::attrs_mut as expression_attributes;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proc_macro2::{Ident, Span};
@@ -159,10 +161,17 @@ impl Lowerer<'_> {
     }
 
     fn goto(&mut self, state: StateId, value: Option<Expr>) {
-        let effects = value
+        if value.is_none() {
+            self.leave_only(self.body.state(state).scope.len());
+        }
+        let mut effects = value
             .as_ref()
-            .map(|value| self.effects_of(value))
-            .unwrap_or_default();
+            .map_or_else(Effects::default, |value| self.effects_of(value));
+        effects.ends = self
+            .scope
+            .get(self.body.state(state).scope.len()..)
+            .unwrap_or_default()
+            .to_vec();
         self.close(End::Goto {
             state,
             value,
@@ -230,12 +239,18 @@ impl Lowerer<'_> {
 
     fn effects(&mut self, flow: &Flow) -> Effects {
         let resolve = |names: &BTreeSet<String>| names.iter().filter_map(|name| self.resolve(name)).collect();
-        let effects = Effects { uses: resolve(&flow.uses), kills: resolve(&flow.kills) };
+        let effects = Effects {
+            uses: resolve(&flow.uses),
+            kills: resolve(&flow.kills),
+            ends: Vec::new(),
+        };
         // The name of a function or constant, say, that was also a variable's name in a scope that has ended.
         let unknown = flow.uses.iter().filter(|name| self.resolve(name).is_none());
         let ended = unknown.flat_map(|name| {
             let bindings = self.body.bindings.iter().enumerate();
-            bindings.filter(move |(_, binding)| flow::text(&binding.ident) == *name).map(|(number, _)| number)
+            bindings
+                .filter(move |(_, binding)| flow::text(&binding.ident) == *name)
+                .map(|(number, _)| number)
         });
         let ended: Vec<usize> = ended.collect();
         self.body.conflicts.extend(ended);
@@ -274,10 +289,7 @@ impl Lowerer<'_> {
     }
 
     fn leave(&mut self, mark: usize) {
-        let scoped = self.scope[mark..].to_vec();
-        if !scoped.is_empty() {
-            self.push(Node::Leave { scoped });
-        }
+        self.leave_only(mark);
         self.scope.truncate(mark);
     }
 
@@ -367,8 +379,9 @@ impl Lowerer<'_> {
         }
     }
 
+    /// Notes that the variables declared since `mark` go out of scope here.
     fn leave_only(&mut self, mark: usize) {
-        let scoped = self.scope[mark..].to_vec();
+        let scoped = self.scope.get(mark..).unwrap_or_default().to_vec();
         if !scoped.is_empty() {
             self.push(Node::Leave { scoped });
         }
