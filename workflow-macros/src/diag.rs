@@ -15,6 +15,7 @@ pub(crate) struct Diagnostics {
 impl Diagnostics {
     /// Reports a mistake on the user's token. `code` has a page in `docs/errors`.
     pub(crate) fn error(&mut self, span: Span, code: &str, message: impl AsRef<str>, fix: &str) {
+        debug_assert!(crate::codes::known(code), "{code} is not in the table");
         let text = format!(
             "{}\n  = help: {fix}\n  = note: {code}, see docs/errors/{code}.md",
             message.as_ref()

@@ -7,6 +7,7 @@
 mod attributes;
 mod body;
 mod cfg;
+mod codes;
 mod diag;
 mod signature;
 mod task;

@@ -38,7 +38,7 @@ pub(crate) fn compile(
     block: &Block,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
-    check::body(block, diagnostics);
+    let names = check::body(block, diagnostics);
     if !diagnostics.is_empty() {
         return None;
     }
@@ -46,7 +46,7 @@ pub(crate) fn compile(
     // the body is lowered again with names of their own for them.
     let mut renamed = BTreeSet::new();
     loop {
-        let mut body = lower::lower(params, block, &renamed, diagnostics);
+        let mut body = lower::lower(params, block, &names, &renamed, diagnostics);
         if !diagnostics.is_empty() {
             return None;
         }

@@ -69,7 +69,6 @@ impl Lowerer<'_> {
                 self.deliver(value, Dest::Discard);
             }
         }
-        self.check_point_name_used();
     }
 
     /// Sends a plain value to `dest`.

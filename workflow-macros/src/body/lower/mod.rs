@@ -56,7 +56,9 @@ pub(super) struct Lowerer<'a> {
     /// How often each point name was used.
     names: BTreeMap<String, usize>,
     /// The name that `#[point("..")]` gives to the next point.
-    explicit_name: Option<(String, Span)>,
+    explicit_name: Option<String>,
+    /// Names that are given somewhere in the body.
+    reserved: &'a BTreeSet<String>,
     /// Bindings (by number) that get a name of their own: they shadow a variable that is live behind their scope.
     renamed: &'a BTreeSet<usize>,
     fresh: HashMap<&'static str, usize>,
@@ -68,6 +70,7 @@ pub(super) struct Lowerer<'a> {
 pub(super) fn lower(
     params: &[Param],
     block: &Block,
+    reserved: &BTreeSet<String>,
     renamed: &BTreeSet<usize>,
     diagnostics: &mut Diagnostics,
 ) -> Body {
@@ -79,6 +82,7 @@ pub(super) fn lower(
         diagnostics,
         names: BTreeMap::new(),
         explicit_name: None,
+        reserved,
         renamed,
         fresh: HashMap::new(),
         entered: 0,
@@ -320,7 +324,7 @@ impl Lowerer<'_> {
             Stmt::Expr(expr, None) if rest.is_empty() => return self.tail(expr, dest, mark),
             Stmt::Macro(stmt) if rest.is_empty() && stmt.semi_token.is_none() => {
                 let expr = Expr::Macro(syn::ExprMacro {
-                    attrs: stmt.attrs.clone(),
+                    attrs: self.take_point_attr(&stmt.attrs),
                     mac: stmt.mac.clone(),
                 });
                 return self.tail(&expr, dest, mark);
@@ -343,7 +347,7 @@ impl Lowerer<'_> {
             }
             Stmt::Macro(stmt) if self.stmt_needs(first) => {
                 let expr = Expr::Macro(syn::ExprMacro {
-                    attrs: stmt.attrs.clone(),
+                    attrs: self.take_point_attr(&stmt.attrs),
                     mac: stmt.mac.clone(),
                 });
                 self.discard(&expr);
@@ -416,7 +420,6 @@ impl Lowerer<'_> {
         } else {
             (*init.expr).clone()
         };
-        self.check_point_name_used();
         let effects = self.effects_of(&value);
         match &init.diverge {
             None => {
@@ -453,24 +456,14 @@ impl Lowerer<'_> {
 
     // Points.
 
-    /// Removes `#[point("name")]` from attributes and remembers the name for the next point.
+    /// Removes `#[point("name")]` from attributes and remembers the name for the statement's await.
     fn take_point_attr(&mut self, attrs: &[Attribute]) -> Vec<Attribute> {
         let (points, others): (Vec<_>, Vec<_>) = attrs
             .iter()
             .cloned()
             .partition(|attr| attr.path().is_ident("point"));
         for attr in points {
-            match attr.parse_args::<syn::LitStr>() {
-                Ok(name) if !name.value().is_empty() => {
-                    self.explicit_name = Some((name.value(), name.span()));
-                }
-                _ => self.diagnostics.error(
-                    attr.bracket_token.span.join(),
-                    "W0020",
-                    "`#[point]` needs a name that is not empty",
-                    "write `#[point(\"name\")]`",
-                ),
-            }
+            self.explicit_name = attr.parse_args::<syn::LitStr>().ok().map(|name| name.value());
         }
         others
     }
@@ -484,33 +477,12 @@ impl Lowerer<'_> {
         expr
     }
 
-    fn check_point_name_used(&mut self) {
-        if let Some((name, span)) = self.explicit_name.take() {
-            self.diagnostics.error(
-                span,
-                "W0021",
-                format!("`#[point(\"{name}\")]` stands on a statement without an `.await`"),
-                "remove the attribute, or move it to the statement that awaits",
-            );
-        }
-    }
-
     /// Ends the sequence at a durable point and goes on behind it; the answer mentions the operation's result.
     fn point(&mut self, operation: Expr, base_name: &str, span: Span) -> Expr {
-        let name = match self.explicit_name.take() {
-            Some((name, span)) => {
-                if self.body.points.iter().any(|point| point.name == name) {
-                    self.diagnostics.error(
-                        span,
-                        "W0022",
-                        format!("two points have the name `{name}`"),
-                        "give each point a name of its own: stored instances find their line by it",
-                    );
-                }
-                name
-            }
-            None => self.automatic_name(base_name),
-        };
+        let name = self
+            .explicit_name
+            .take()
+            .unwrap_or_else(|| self.automatic_name(base_name));
         let effects = self.effects_of(&operation);
         let number = self.body.points.len();
         self.body.points.push(Point { name, span });
@@ -534,7 +506,7 @@ impl Lowerer<'_> {
             } else {
                 format!("{base}#{count}")
             };
-            if !self.body.points.iter().any(|point| point.name == name) {
+            if !self.reserved.contains(&name) {
                 return name;
             }
         }
