@@ -11,6 +11,8 @@ mod codes;
 mod diag;
 mod signature;
 mod task;
+#[cfg(test)]
+mod tests;
 mod workflow;
 
 use proc_macro::TokenStream;

@@ -2,6 +2,8 @@
 //! `lower` report mistakes.
 
 mod check;
+#[cfg(test)]
+mod dump;
 mod expand;
 mod flow;
 mod graph;
@@ -18,8 +20,13 @@ use std::collections::BTreeSet;
 use proc_macro2::TokenStream;
 use syn::{Block, Type};
 
+use self::graph::Graph;
+use self::ir::Body;
+use self::liveness::Liveness;
 use crate::diag::Diagnostics;
 
+#[cfg(test)]
+pub(crate) use dump::dump;
 pub(crate) use flow::text;
 pub(crate) use lower::{Param, expression_attributes};
 
@@ -39,6 +46,17 @@ pub(crate) fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
     let names = check::body(block, diagnostics);
+    let (body, graph, live) = analyze(params, block, &names, diagnostics)?;
+    Some(expand::expand(&body, &graph, &live, output))
+}
+
+/// Everything between `check` and `expand`.
+fn analyze(
+    params: &[Param],
+    block: &Block,
+    names: &BTreeSet<String>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Body, Graph, Liveness)> {
     if !diagnostics.is_empty() {
         return None;
     }
@@ -46,7 +64,7 @@ pub(crate) fn compile(
     // the body is lowered again with names of their own for them.
     let mut renamed = BTreeSet::new();
     loop {
-        let mut body = lower::lower(params, block, &names, &renamed, diagnostics);
+        let mut body = lower::lower(params, block, names, &renamed, diagnostics);
         if !diagnostics.is_empty() {
             return None;
         }
@@ -55,7 +73,7 @@ pub(crate) fn compile(
         let before = renamed.len();
         renamed.extend(live.conflicts.iter().copied());
         if renamed.len() == before {
-            return Some(expand::expand(&body, &graph, &live, output));
+            return Some((body, graph, live));
         }
     }
 }
