@@ -5,6 +5,7 @@
 //! emitted as one piece of structured Rust, so that references and temporaries live there as they do in the source.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use proc_macro2::{Ident, Span};
 use syn::{Attribute, Expr, Item, Pat, Stmt, Type};
@@ -60,6 +61,16 @@ pub(crate) struct Effects {
 pub(crate) struct Jump {
     pub(crate) state: StateId,
     pub(crate) value: Option<Expr>,
+    /// The loop as it was written.
+    pub(crate) source: Rc<Source>,
+}
+
+/// A loop that is emitted as it was written.
+pub(crate) struct Source {
+    /// Its tokens.
+    pub(crate) text: String,
+    /// Names that it binds: a jump out of it must not mention them.
+    pub(crate) binds: BTreeSet<String>,
 }
 
 /// A piece of plain code that does not jump, or only as its list of jumps says.

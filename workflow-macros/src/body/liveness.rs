@@ -16,6 +16,8 @@ pub(crate) struct Liveness {
     pub(crate) deferred: BTreeMap<StateId, Bindings>,
     /// Bindings that shadow a variable of the same name that is live behind them.
     pub(crate) conflicts: BTreeSet<usize>,
+    /// Loops, by their tokens, that hide the name of a variable that their jumps carry.
+    pub(crate) apart: BTreeSet<String>,
 }
 
 pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
@@ -45,8 +47,10 @@ pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
         mentioned: BTreeMap::new(),
         deferred: BTreeMap::new(),
         conflicts: body.conflicts.clone(),
+        apart: BTreeSet::new(),
     };
     analysis.conflicts(graph, &mut result);
+    analysis.hidden(&mut result);
     result.defer(body, graph);
     result
 }
@@ -172,6 +176,23 @@ impl Analysis<'_> {
             }
         }
         live
+    }
+
+    fn hidden(&self, result: &mut Liveness) {
+        let jumps = self
+            .body
+            .seqs
+            .iter()
+            .flat_map(|seq| &seq.nodes)
+            .flat_map(Node::jumps);
+        for jump in jumps {
+            let mut carried = self.live[jump.state.0]
+                .iter()
+                .map(|id| flow::text(&self.body.binding(*id).ident));
+            if carried.any(|name| jump.source.binds.contains(&name)) {
+                result.apart.insert(jump.source.text.clone());
+            }
+        }
     }
 
     fn conflicts(&self, graph: &Graph, result: &mut Liveness) {

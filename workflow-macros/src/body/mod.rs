@@ -62,17 +62,18 @@ fn analyze(
     }
     // A name that shadows a variable which is still live can be told only after lowering: such names are collected and
     // the body is lowered again with names of their own for them.
-    let mut renamed = BTreeSet::new();
+    let mut revisions = lower::Revisions::default();
     loop {
-        let mut body = lower::lower(params, block, names, &renamed, diagnostics);
+        let mut body = lower::lower(params, block, names, &revisions, diagnostics);
         if !diagnostics.is_empty() {
             return None;
         }
         let graph = graph::analyze(&body);
         let live = liveness::analyze(&mut body, &graph);
-        let before = renamed.len();
-        renamed.extend(live.conflicts.iter().copied());
-        if renamed.len() == before {
+        let before = revisions.clone();
+        revisions.renamed.extend(live.conflicts.iter().copied());
+        revisions.apart.extend(live.apart.iter().cloned());
+        if revisions == before {
             return Some((body, graph, live));
         }
     }

@@ -51,61 +51,106 @@ fn what_users_write() {
             5 attempts, exponential 100ms factor 2 max Some(30s)
         "#]],
     );
-    check("retry(backoff = linear(\"1s\", max = \"1m\"))", expect![[r#"
+    check(
+        "retry(backoff = linear(\"1s\", max = \"1m\"))",
+        expect![[r#"
         3 attempts, linear 1s max Some(60s)
-    "#]]);
-    check("retry(max_attempts = 1, backoff = fixed(\"2s\"))", expect![[r#"
+    "#]],
+    );
+    check(
+        "retry(max_attempts = 1, backoff = fixed(\"2s\"))",
+        expect![[r#"
         1 attempts, fixed 2s
-    "#]]);
-    check("retry(backoff = exponential(\"1s\", factor = 3))", expect![[r#"
+    "#]],
+    );
+    check(
+        "retry(backoff = exponential(\"1s\", factor = 3))",
+        expect![[r#"
         3 attempts, exponential 1s factor 3 max None
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn mistakes() {
-    check("timout = \"1s\"", expect![[r#"
+    check(
+        "timout = \"1s\"",
+        expect![[r#"
         W0051: `#[task]` has no key `timout`
-    "#]]);
-    check("timeout = \"1s\", timeout = \"2s\", name = \"\"", expect![[r#"
+    "#]],
+    );
+    check(
+        "timeout = \"1s\", timeout = \"2s\", name = \"\"",
+        expect![[r#"
         timeout 1s
         W0052: `timeout` is given twice
         W0054: "" cannot be a name
-    "#]]);
-    check("timeout = 10", expect![[r#"
+    "#]],
+    );
+    check(
+        "timeout = 10",
+        expect![[r#"
         W0053: this form of `timeout` is not understood
-    "#]]);
-    check("timeout = \"0s\"", expect![[r#"
+    "#]],
+    );
+    check(
+        "timeout = \"0s\"",
+        expect![[r#"
         W0053: a timeout of zero is not understood
-    "#]]);
-    check("timeout = \"ten\"", expect![[r#"
+    "#]],
+    );
+    check(
+        "timeout = \"ten\"",
+        expect![[r#"
         W0056: "ten" is not a duration
-    "#]]);
-    check("retry = 3", expect![[r#"
+    "#]],
+    );
+    check(
+        "retry = 3",
+        expect![[r#"
         W0053: this form of `retry` is not understood
-    "#]]);
-    check("retry(max_attempts = 0)", expect![[r#"
+    "#]],
+    );
+    check(
+        "retry(max_attempts = 0)",
+        expect![[r#"
         3 attempts, default
         W0053: `max_attempts` counts all attempts, the first included; this value is not understood
-    "#]]);
-    check("retry(backoff = cubic(\"1s\"))", expect![[r#"
+    "#]],
+    );
+    check(
+        "retry(backoff = cubic(\"1s\"))",
+        expect![[r#"
         3 attempts, default
         W0055: there is no backoff `cubic`
-    "#]]);
-    check("retry(backoff = fixed(\"1s\", max = \"2s\"))", expect![[r#"
+    "#]],
+    );
+    check(
+        "retry(backoff = fixed(\"1s\", max = \"2s\"))",
+        expect![[r#"
         3 attempts, fixed 1s
         W0051: `fixed` has no key `max`
-    "#]]);
-    check("retry(backoff = exponential(\"1s\", factor = 0.5))", expect![[r#"
+    "#]],
+    );
+    check(
+        "retry(backoff = exponential(\"1s\", factor = 0.5))",
+        expect![[r#"
         3 attempts, default
         W0053: a `factor` below 1 is not understood
-    "#]]);
-    check("blocking = true", expect![[r#"
+    "#]],
+    );
+    check(
+        "blocking = true",
+        expect![[r#"
         W0053: `blocking` takes no value is not understood
-    "#]]);
-    check("a b", expect![[r#"
+    "#]],
+    );
+    check(
+        "a b",
+        expect![[r#"
         W0050: the arguments of `#[task]` cannot be read: expected `,`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -14,96 +14,99 @@ fn check(source: &str, expected: Expect) {
 
 #[test]
 fn two_points() {
-    check("let a = f(n).await?; g(a).await", expect![[r#"
-        match __stage {
-                                    0usize => {
-                                        ::std::boxed::Box::pin(async move {
-                                            if false {
-                                                return __some::<Output>();
-                                            }
-                                            '__stage: {
-                                                let ((n, m),) = __unboxed(__witness0, __content);
-                                                let __awaited = f(n);
-                                                let __operation = __context.prepare(__awaited);
-                                                __go(
-                                                    __next,
-                                                    1usize,
-                                                    __boxed(__witness1, (__operation, ())),
-                                                );
-                                                break '__stage;
-                                            }
-                                            ::core::future::pending().await
-                                        })
-                                    }
-                                    1usize => {
-                                        ::std::boxed::Box::pin(async move {
-                                            if false {
-                                                return __some::<Output>();
-                                            }
-                                            '__stage: {
-                                                let (__operation, ()) = match __content {
-                                                    ::core::option::Option::None => {
-                                                        (
-                                                            match __context.restore_operation() {
-                                                                ::core::result::Result::Ok(__value) => __value,
-                                                                ::core::result::Result::Err(__halt) => {
-                                                                    __stop(__next, __halt);
-                                                                    break '__stage;
-                                                                }
-                                                            },
-                                                            (),
-                                                        )
-                                                    }
-                                                    __content => __unboxed(__witness1, __content),
-                                                };
-                                                if let ::core::option::Option::Some(_) = __context
-                                                    .checkpoint(0usize, &__operation)
-                                                {}
-                                                let __result1 = __context.perform(__operation).await;
-                                                let a = __result1?;
-                                                let __awaited = g(a);
-                                                let __operation = __context.prepare(__awaited);
-                                                __go(
-                                                    __next,
-                                                    2usize,
-                                                    __boxed(__witness2, (__operation, ())),
-                                                );
-                                                break '__stage;
-                                            }
-                                            ::core::future::pending().await
-                                        })
-                                    }
-                                    2usize => {
-                                        ::std::boxed::Box::pin(async move {
-                                            if false {
-                                                return __some::<Output>();
-                                            }
-                                            '__stage: {
-                                                let (__operation, ()) = match __content {
-                                                    ::core::option::Option::None => {
-                                                        (
-                                                            match __context.restore_operation() {
-                                                                ::core::result::Result::Ok(__value) => __value,
-                                                                ::core::result::Result::Err(__halt) => {
-                                                                    __stop(__next, __halt);
-                                                                    break '__stage;
-                                                                }
-                                                            },
-                                                            (),
-                                                        )
-                                                    }
-                                                    __content => __unboxed(__witness2, __content),
-                                                };
-                                                if let ::core::option::Option::Some(_) = __context
-                                                    .checkpoint(1usize, &__operation)
-                                                {}
-                                                let __result2 = __context.perform(__operation).await;
-                                                return __result2;
-                                            }
-                                            ::core::future::pending().await
-                                        })
-                                    }
-                            "#]]);
+    check(
+        "let a = f(n).await?; g(a).await",
+        expect![[r#"
+            match __stage {
+                                        0usize => {
+                                            ::std::boxed::Box::pin(async move {
+                                                if false {
+                                                    return __some::<Output>();
+                                                }
+                                                '__stage: {
+                                                    let ((n, m),) = __unboxed(__witness0, __content);
+                                                    let __awaited = f(n);
+                                                    let __operation = __context.prepare(__awaited);
+                                                    __go(
+                                                        __next,
+                                                        1usize,
+                                                        __boxed(__witness1, (__operation, ())),
+                                                    );
+                                                    break '__stage;
+                                                }
+                                                ::core::future::pending().await
+                                            })
+                                        }
+                                        1usize => {
+                                            ::std::boxed::Box::pin(async move {
+                                                if false {
+                                                    return __some::<Output>();
+                                                }
+                                                '__stage: {
+                                                    let (__operation, ()) = match __content {
+                                                        ::core::option::Option::None => {
+                                                            (
+                                                                match __context.restore_operation() {
+                                                                    ::core::result::Result::Ok(__value) => __value,
+                                                                    ::core::result::Result::Err(__halt) => {
+                                                                        __stop(__next, __halt);
+                                                                        break '__stage;
+                                                                    }
+                                                                },
+                                                                (),
+                                                            )
+                                                        }
+                                                        __content => __unboxed(__witness1, __content),
+                                                    };
+                                                    if let ::core::option::Option::Some(_) = __context
+                                                        .checkpoint(0usize, &__operation)
+                                                    {}
+                                                    let __result1 = __context.perform(__operation).await;
+                                                    let a = __result1?;
+                                                    let __awaited = g(a);
+                                                    let __operation = __context.prepare(__awaited);
+                                                    __go(
+                                                        __next,
+                                                        2usize,
+                                                        __boxed(__witness2, (__operation, ())),
+                                                    );
+                                                    break '__stage;
+                                                }
+                                                ::core::future::pending().await
+                                            })
+                                        }
+                                        2usize => {
+                                            ::std::boxed::Box::pin(async move {
+                                                if false {
+                                                    return __some::<Output>();
+                                                }
+                                                '__stage: {
+                                                    let (__operation, ()) = match __content {
+                                                        ::core::option::Option::None => {
+                                                            (
+                                                                match __context.restore_operation() {
+                                                                    ::core::result::Result::Ok(__value) => __value,
+                                                                    ::core::result::Result::Err(__halt) => {
+                                                                        __stop(__next, __halt);
+                                                                        break '__stage;
+                                                                    }
+                                                                },
+                                                                (),
+                                                            )
+                                                        }
+                                                        __content => __unboxed(__witness2, __content),
+                                                    };
+                                                    if let ::core::option::Option::Some(_) = __context
+                                                        .checkpoint(1usize, &__operation)
+                                                    {}
+                                                    let __result2 = __context.perform(__operation).await;
+                                                    return __result2;
+                                                }
+                                                ::core::future::pending().await
+                                            })
+                                        }
+                            "#]],
+    );
 }
 
 #[test]

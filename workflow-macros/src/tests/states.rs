@@ -27,7 +27,9 @@ fn sequence() {
 
 #[test]
 fn a_value_that_is_moved_is_not_stored() {
-    check("let a = f(n).await; drop(m); let b = g(a).await; b", expect![[r#"
+    check(
+        "let a = f(n).await; drop(m); let b = g(a).await; b",
+        expect![[r#"
         start [n, m]
             await f(n) at point f
         point f -> __result1 [m]
@@ -37,19 +39,25 @@ fn a_value_that_is_moved_is_not_stored() {
         point g -> __result2 []
             let b = __result2
             return b
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn operands_before_an_await_are_evaluated_before_it() {
-    check("h(k(), n, f().await, m)", expect![[r#"
+    check(
+        "h(k(), n, f().await, m)",
+        expect![[r#"
         start [n, m]
             let mut __temporary1 = k()
             await f() at point f
         point f -> __result1 [n, m, __temporary1]
             return h(__temporary1, n, __result1, m)
-    "#]]);
-    check("n + { n = 2; f().await }", expect![[r#"
+    "#]],
+    );
+    check(
+        "n + { n = 2; f().await }",
+        expect![[r#"
         start [n]
             let mut __temporary1 = n
             n = 2;
@@ -58,26 +66,36 @@ fn operands_before_an_await_are_evaluated_before_it() {
             go to join 1 with __result1
         join 1 inside -> __value1 [__temporary1]
             return __temporary1 + __value1
-    "#]]);
-    check("v.push(f().await)", expect![[r#"
+    "#]],
+    );
+    check(
+        "v.push(f().await)",
+        expect![[r#"
         start []
             await f() at point f
         point f -> __result1 []
             return v.push(__result1)
-    "#]]);
-    check("v[n] = f().await", expect![[r#"
+    "#]],
+    );
+    check(
+        "v[n] = f().await",
+        expect![[r#"
         start [n]
             await f() at point f
         point f -> __result1 [n]
             return v[n] = __result1
-    "#]]);
-    check("S { a: k(), b: f().await, ..rest }", expect![[r#"
+    "#]],
+    );
+    check(
+        "S { a: k(), b: f().await, ..rest }",
+        expect![[r#"
         start []
             let mut __temporary1 = k()
             await f() at point f
         point f -> __result1 [__temporary1]
             return S { a : __temporary1, b : __result1,..rest }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -101,7 +119,9 @@ fn conditions() {
                 return { m }
         "#]],
     );
-    check("let ok = n || f().await; ok", expect![[r#"
+    check(
+        "let ok = n || f().await; ok",
+        expect![[r#"
         start [n]
             if !(n)
                 await f() at point f
@@ -114,7 +134,8 @@ fn conditions() {
         join 1 -> __value1 []
             let ok = __value1
             return ok
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -180,7 +201,9 @@ fn loops() {
                 return ()
         "#]],
     );
-    check("while let Some(x) = f().await { use_it(x) }", expect![[r#"
+    check(
+        "while let Some(x) = f().await { use_it(x) }",
+        expect![[r#"
         start []
             go to join 1
         join 1 []
@@ -193,8 +216,11 @@ fn loops() {
                 go to join 2
         join 2 inside []
             return ()
-    "#]]);
-    check("let x = loop { if f().await { break n; } }; x", expect![[r#"
+    "#]],
+    );
+    check(
+        "let x = loop { if f().await { break n; } }; x",
+        expect![[r#"
         start [n]
             go to join 2
         join 2 [n]
@@ -211,8 +237,11 @@ fn loops() {
         join 1 inside -> __value1 []
             let x = __value1
             return x
-    "#]]);
-    check("for x in &m { f(*x).await; }", expect![[r#"
+    "#]],
+    );
+    check(
+        "for x in &m { f(*x).await; }",
+        expect![[r#"
         start [m]
             let mut __for_x_2 = ::workflow_runtime::__private::Cursor::new()
             go to join 1
@@ -227,7 +256,8 @@ fn loops() {
             go to join 1
         join 2 inside []
             return ()
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -252,8 +282,47 @@ fn a_loop_without_awaits_stays_as_it_was_written() {
 }
 
 #[test]
+fn a_loop_that_hides_a_name_is_taken_apart() {
+    check(
+        "let x = f().await; 'a: loop { for x in 0..3 { if x == n { break 'a; } } f().await; } g(x)",
+        expect![[r#"
+            start [n]
+                await f() at point f
+            point f -> __result1 [n]
+                let x = __result1
+                go to join 2
+            join 2 [n, x]
+                let mut __for_x_4 = match 0..3 { __source => { #[allow(unused_imports)] use::workflow_runtime::__private::{ ItemsKind as _, RangeKind as _ };(&__source).__loop_kind().start(__source) } }
+                go to join 4
+            join 4 [n, x, __for_x_4]
+                match __for_x_4.next()
+                    ::core::option::Option::Some(x__5) =>
+                        if x__5 == n
+                            go to join 3
+                        else
+                            go to join 6
+                    ::core::option::Option::None =>
+                        go to join 5
+            join 6 inside [n, x, __for_x_4]
+                go to join 7
+            join 7 inside [n, x, __for_x_4]
+                go to join 4
+            join 5 inside [n, x]
+                await f() at point f#2
+            point f#2 -> __result2 [n, x]
+                __result2;
+                go to join 2
+            join 3 inside [x]
+                return g(x)
+        "#]],
+    );
+}
+
+#[test]
 fn shadowing() {
-    check("{ let n = f(n).await; g(n).await; } n", expect![[r#"
+    check(
+        "{ let n = f(n).await; g(n).await; } n",
+        expect![[r#"
         start [n]
             await f(n) at point f
         point f -> __result1 [n]
@@ -262,14 +331,18 @@ fn shadowing() {
         point g -> __result2 [n]
             __result2;
             return n
-    "#]]);
-    check("{ let k = f(n).await; } k(m)", expect![[r#"
+    "#]],
+    );
+    check(
+        "{ let k = f(n).await; } k(m)",
+        expect![[r#"
         start [n, m]
             await f(n) at point f
         point f -> __result1 [m]
             let k__3 = __result1
             return k(m)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -299,7 +372,9 @@ fn deferred_initialisation() {
 
 #[test]
 fn guards_live_to_the_end_of_their_scope() {
-    check("{ let _g = k(); f().await; } g().await", expect![[r#"
+    check(
+        "{ let _g = k(); f().await; } g().await",
+        expect![[r#"
         start []
             let _g = k()
             await f() at point f
@@ -308,27 +383,34 @@ fn guards_live_to_the_end_of_their_scope() {
             await g() at point g
         point g -> __result2 []
             return __result2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn inline_captures_count() {
-    check("let x = k(); f().await; format!(\"{x} {n:>m$}\")", expect![[r#"
+    check(
+        "let x = k(); f().await; format!(\"{x} {n:>m$}\")",
+        expect![[r#"
         start [n, m]
             let x = k()
             await f() at point f
         point f -> __result1 [n, m, x]
             __result1;
             return format!("{x} {n:>m$}")
-    "#]]);
-    check("let x = k(); f().await; other!(x.n)", expect![[r#"
+    "#]],
+    );
+    check(
+        "let x = k(); f().await; other!(x.n)",
+        expect![[r#"
         start []
             let x = k()
             await f() at point f
         point f -> __result1 [x]
             __result1;
             return other!(x.n)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

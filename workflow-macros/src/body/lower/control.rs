@@ -1,14 +1,16 @@
 //! Branches, loops and jumps.
 
+use std::rc::Rc;
+
 use proc_macro2::{Ident, Span};
-use quote::quote_spanned;
+use quote::{ToTokens, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
     BinOp, Expr, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Pat, Stmt, UnOp, parse_quote,
 };
 
-use super::super::ir::{Arm, BindingKind, Effects, End, Jump, Node, StateId, StateKind};
-use super::super::{flow, pattern, rename};
+use super::super::ir::{Arm, BindingKind, Effects, End, Jump, Node, Source, StateId, StateKind};
+use super::super::{flow, needs, pattern, rename};
 use super::{Dest, Lowerer, Target, hoist, jumps};
 
 impl Lowerer<'_> {
@@ -400,9 +402,22 @@ impl Lowerer<'_> {
 
     // Loops without awaits that jump out to code that is lowered.
 
+    /// A loop without awaits stays as it was written, even if it jumps to code that does not; unless it hides the name of
+    /// a variable that its jumps carry.
+    pub(super) fn is_plain_loop(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_))
+            && !needs::awaits(expr)
+            && (self.revisions.apart.is_empty()
+                || !self.revisions.apart.contains(&expr.to_token_stream().to_string()))
+    }
+
     /// Emits such a loop as it was written, with its jumps replaced; the answer is the loop's value.
     pub(super) fn plain_loop(&mut self, expr: &Expr, wants_value: bool) -> Option<Expr> {
         let effects = self.effects_of(expr);
+        let source = Rc::new(Source {
+            text: expr.to_token_stream().to_string(),
+            binds: pattern::all_bound(expr),
+        });
         let mut expr = expr.clone();
         let (jumps, unknown) = jumps::replace(&mut expr, |label| {
             let target = self.find(Some(label), false)?;
@@ -423,7 +438,11 @@ impl Lowerer<'_> {
                 .value
                 .or_else(|| carries.then(|| parse_quote!(())))
                 .filter(|_| carries);
-            resolved.push(Jump { state, value });
+            resolved.push(Jump {
+                state,
+                value,
+                source: source.clone(),
+            });
         }
         let jumps = resolved;
         if !wants_value {

@@ -5,7 +5,7 @@ use syn::spanned::Spanned;
 use syn::{BinOp, Expr, ExprMacro, Stmt, Type, parse_quote};
 
 use super::super::ir::{BindingKind, Effects, End, Node, StateKind};
-use super::super::{flow, macros, needs};
+use super::super::{flow, macros};
 use super::{Dest, Lowerer, hoist};
 
 impl Lowerer<'_> {
@@ -14,7 +14,7 @@ impl Lowerer<'_> {
         if !self.needs(expr) {
             return self.deliver(expr.clone(), dest);
         }
-        if is_plain_loop(expr) {
+        if self.is_plain_loop(expr) {
             let value = self.operand(expr);
             return self.deliver(value, dest);
         }
@@ -44,7 +44,7 @@ impl Lowerer<'_> {
                 _ => self.deliver(expr.clone(), Dest::Discard),
             };
         }
-        if is_plain_loop(expr) {
+        if self.is_plain_loop(expr) {
             self.plain_loop(expr, false);
             return;
         }
@@ -114,7 +114,7 @@ impl Lowerer<'_> {
     /// As [`operand`](Self::operand), for a value whose type is written down.
     pub(super) fn typed_operand(&mut self, expr: &Expr, ty: Option<Type>) -> Expr {
         match expr {
-            _ if is_plain_loop(expr) => self.operand(expr),
+            _ if self.is_plain_loop(expr) => self.operand(expr),
             Expr::If(_) | Expr::Match(_) | Expr::Loop(_) | Expr::Block(_) => self.joined(expr, ty),
             other => self.operand(other),
         }
@@ -137,7 +137,7 @@ impl Lowerer<'_> {
         if !self.needs(expr) {
             return expr.clone();
         }
-        if is_plain_loop(expr) {
+        if self.is_plain_loop(expr) {
             return self.plain_loop(expr, true).unwrap_or_else(|| parse_quote!(()));
         }
         let mut expr = expr.clone();
@@ -346,11 +346,6 @@ impl Lowerer<'_> {
         self.scope.push(id);
         self.mention(id)
     }
-}
-
-/// A loop without awaits: it stays as it was written, even if it jumps to code that does not.
-fn is_plain_loop(expr: &Expr) -> bool {
-    matches!(expr, Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_)) && !needs::awaits(expr)
 }
 
 /// The value of a named format argument, `name = value`.

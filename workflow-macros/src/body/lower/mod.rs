@@ -40,6 +40,15 @@ struct Target {
     on_continue: Option<StateId>,
 }
 
+/// What can be told only after lowering and makes the next attempt differ.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub(crate) struct Revisions {
+    /// Bindings, by number, that need a name of their own: they shadow a variable that is live behind their scope.
+    pub(crate) renamed: BTreeSet<usize>,
+    /// Loops, by their tokens, that cannot stay as they were written.
+    pub(crate) apart: BTreeSet<String>,
+}
+
 /// A parameter of the workflow.
 pub(crate) struct Param {
     /// The field of the input that holds it.
@@ -59,19 +68,18 @@ pub(super) struct Lowerer<'a> {
     explicit_name: Option<String>,
     /// Names that are given somewhere in the body.
     reserved: &'a BTreeSet<String>,
-    /// Bindings (by number) that get a name of their own: they shadow a variable that is live behind their scope.
-    renamed: &'a BTreeSet<usize>,
+    revisions: &'a Revisions,
     fresh: HashMap<&'static str, usize>,
     /// How many states were entered.
     entered: usize,
 }
 
-/// Lowers `block`. `renamed` holds the numbers of bindings that must not keep their name.
+/// Lowers `block`. `revisions` holds what earlier attempts have taught.
 pub(super) fn lower(
     params: &[Param],
     block: &Block,
     reserved: &BTreeSet<String>,
-    renamed: &BTreeSet<usize>,
+    revisions: &Revisions,
     diagnostics: &mut Diagnostics,
 ) -> Body {
     let mut lowerer = Lowerer {
@@ -83,7 +91,7 @@ pub(super) fn lower(
         names: BTreeMap::new(),
         explicit_name: None,
         reserved,
-        renamed,
+        revisions,
         fresh: HashMap::new(),
         entered: 0,
     };
@@ -105,7 +113,7 @@ impl Lowerer<'_> {
             };
             let id = self.new_binding(param.field.clone(), mutable, kind);
             let name = flow::text(&param.field);
-            if self.renamed.contains(&id.0) {
+            if self.revisions.renamed.contains(&id.0) {
                 let to = format!("{name}__{}", id.0);
                 rename::block(block, &name, &to);
                 self.body.bindings[id.0].ident = Ident::new(&to, param.field.span());
@@ -220,7 +228,7 @@ impl Lowerer<'_> {
                 let number = self.body.bindings.len();
                 let mut ident = bound.ident;
                 let name = flow::text(&ident);
-                if self.renamed.contains(&number) {
+                if self.revisions.renamed.contains(&number) {
                     let to = format!("{name}__{number}");
                     rename::pat(pat, &name, &to);
                     rename_scope(&name, &to);
