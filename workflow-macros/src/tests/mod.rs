@@ -1,5 +1,8 @@
 //! Source-to-source tests of the passes, as tables of `check(input, expected)`.
-#![expect(clippy::needless_pass_by_value, reason = "a table reads best with the expected text in place")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a table reads best with the expected text in place"
+)]
 
 mod attributes;
 mod diagnostics;
