@@ -3,6 +3,8 @@
 
 mod check;
 mod desugar;
+#[cfg(test)]
+mod dump;
 mod expand;
 mod flow;
 mod graph;
@@ -19,10 +21,15 @@ use std::collections::BTreeSet;
 use proc_macro2::TokenStream;
 use syn::{Block, Type};
 
+use self::graph::Graph;
+use self::ir::Body;
+use self::liveness::Liveness;
 use crate::diag::Diagnostics;
 
+#[cfg(test)]
+pub(crate) use dump::dump;
 pub(crate) use flow::text;
-pub(crate) use lower::Param;
+pub(crate) use lower::{Param, expression_attributes};
 
 /// A compiled body.
 pub(crate) struct Compiled {
@@ -43,23 +50,36 @@ pub(crate) fn compile(
     desugar::block(&mut block, diagnostics);
     let block = &block;
     check::body(block, diagnostics);
+    let names = check::body(block, diagnostics);
+    let (body, graph, live) = analyze(params, block, &names, diagnostics)?;
+    Some(expand::expand(&body, &graph, &live, output))
+}
+
+/// Everything between `check` and `expand`.
+fn analyze(
+    params: &[Param],
+    block: &Block,
+    names: &BTreeSet<String>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Body, Graph, Liveness)> {
     if !diagnostics.is_empty() {
         return None;
     }
     // A name that shadows a variable which is still live can be told only after lowering: such names are collected and
     // the body is lowered again with names of their own for them.
-    let mut renamed = BTreeSet::new();
+    let mut revisions = lower::Revisions::default();
     loop {
-        let mut body = lower::lower(params, block, &renamed, diagnostics);
+        let mut body = lower::lower(params, block, names, &revisions, diagnostics);
         if !diagnostics.is_empty() {
             return None;
         }
         let graph = graph::analyze(&body);
         let live = liveness::analyze(&mut body, &graph);
-        let before = renamed.len();
-        renamed.extend(live.conflicts.iter().copied());
-        if renamed.len() == before {
-            return Some(expand::expand(&body, &graph, &live, output));
+        let before = revisions.clone();
+        revisions.renamed.extend(live.conflicts.iter().copied());
+        revisions.apart.extend(live.apart.iter().cloned());
+        if revisions == before {
+            return Some((body, graph, live));
         }
     }
 }

@@ -73,6 +73,8 @@ struct Expander<'a> {
 /// What is known at the place where code is being emitted.
 #[derive(Clone, Default)]
 struct Scope {
+    /// Variables that the stage's code mentions.
+    mentioned: Bindings,
     /// Variables declared around this place, in the emitted code.
     declared: Bindings,
     /// For each inner join whose block is open here: the variables that leave the block with the jump.

@@ -92,7 +92,7 @@ impl Expander<'_> {
             } else {
                 let restore = Ident::new("restore", span);
                 let marker = self.marker(self.first_point[&binding]);
-                quote!(::workflow_runtime::__private::#restore::<_, __await_of::#marker>(#context, #name))
+                quote_spanned!(span=> ::workflow_runtime::__private::#restore::<_, __await_of::#marker>(#context, #name))
             })
         });
         quote!((#operation, (#(#values,)*),))
@@ -180,14 +180,14 @@ impl Expander<'_> {
                 let marker = self.marker(self.first_point[&binding]);
                 if self.constants.contains(&binding) {
                     let save = Ident::new("save_constant", span);
-                    quote! {
+                    quote_spanned! {span=>
                         ::workflow_runtime::__private::#save::<_, __await_of::#marker>(
                             &mut #saver, #name, #slot, &#ident,
                         );
                     }
                 } else {
                     let save = Ident::new("save", span);
-                    quote! {
+                    quote_spanned! {span=>
                         ::workflow_runtime::__private::#save::<_, __await_of::#marker>(&mut #saver, #name, &#ident);
                     }
                 }
@@ -248,7 +248,7 @@ impl Expander<'_> {
                 } else {
                     format_ident!("Kept")
                 };
-                checks.push(quote! {
+                checks.push(quote_spanned! {span=>
                     (&::workflow_runtime::__private::#kept::<_, __await_of::#marker>::new(&#ident)).#check();
                 });
             }

@@ -38,10 +38,7 @@ impl Expander<'_> {
         let input = hidden("__input");
         let context = &self.context;
         let witness = self.witness(StateId(0));
-        let fields = self.payload(StateId(0)).into_iter().map(|id| {
-            let field = &self.body.binding(id).ident;
-            quote!(#input.#field)
-        });
+        let fields = self.body.params.iter().map(|(field, _)| quote!(#input.#field));
         quote_spanned! {Span::mixed_site()=>
             match #input {
                 _ if __entry != 0 => ::core::option::Option::None,
@@ -58,7 +55,11 @@ impl Expander<'_> {
         let number = self.numbers[&id];
         let payload = self.payload(id);
         let deferred = self.live.deferred.get(&id).into_iter().flatten();
-        let mut scope = Scope::default();
+        let mentioned = self.live.mentioned.get(&id).cloned().unwrap_or_default();
+        let mut scope = Scope {
+            mentioned,
+            ..Scope::default()
+        };
         scope.declared.extend(&payload);
         scope.declared.extend(deferred.clone());
         scope.declared.extend(info.value);
@@ -67,7 +68,8 @@ impl Expander<'_> {
         let variables = quote!((#(#variables,)*));
         let deferred = deferred.map(|binding| {
             let pattern = self.pattern(*binding);
-            quote!(let #pattern;)
+            let ty = self.body.binding(*binding).ty.as_ref().map(|ty| quote!(: #ty));
+            quote!(let #pattern #ty;)
         });
         let value = info.value.map(|value| self.pattern(value));
         let witness = self.witness(id);
