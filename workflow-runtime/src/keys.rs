@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Ready = b'r',
     /// A message that was not received yet: `id 00 time count`.
     Message = b'm',
+    /// A request that was accepted: `id 00 token name`.
+    Request = b'q',
     /// A timer: `time id`.
     Timer = b'd',
 }
@@ -113,6 +115,14 @@ impl Keys {
         let mut key = self.numbered(Kind::Message, id, 16);
         key.put_u64(time_ms);
         key.put_u64(count);
+        key.freeze()
+    }
+
+    /// A named request to the run of an instance that has this token.
+    pub(crate) fn request(&self, id: &InstanceId, token: u64, name: &str) -> Bytes {
+        let mut key = self.numbered(Kind::Request, id, 8 + name.len());
+        key.put_u64(token);
+        key.put_slice(name.as_bytes());
         key.freeze()
     }
 

@@ -67,8 +67,8 @@ pub use backoff::{BackoffConfig, RetryPolicy};
 pub use child::{ChildHandle, StartChild};
 pub use context::WorkflowContext;
 pub use engine::{
-    BuildError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, RetryError, ShutdownReport,
-    SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
+    BuildError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, RetryError, SendSignal,
+    ShutdownReport, SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
 };
 pub use join::{
     Either2, Either3, Either4, Either5, Either6, Either7, Either8, Elapsed, Join, JoinAll, OperationExt, Select, Timeout,
