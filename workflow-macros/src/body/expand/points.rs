@@ -67,35 +67,31 @@ impl Expander<'_> {
         let context = &self.context;
         let names = self.stored_names(id);
         let label = self.label();
-        let or_stop = |restore: TokenStream| {
-            quote_spanned! {Span::mixed_site()=>
-                match #restore {
-                    ::core::result::Result::Ok(__value) => __value,
-                    ::core::result::Result::Err(__halt) => {
-                        __stop(__next, __halt);
-                        break #label;
-                    }
-                }
-            }
-        };
-        let operation = or_stop(quote!(#context.restore_operation()));
-        let values = self.payload(id).into_iter().map(|binding| {
-            let name = &names[&binding];
-            let span = self
-                .body
-                .binding(binding)
-                .ident
-                .span()
-                .resolved_at(Span::mixed_site());
-            or_stop(if self.body.binding(binding).kind == BindingKind::Loop {
+        let payload = self.payload(id);
+        let idents: Vec<_> = payload
+            .iter()
+            .map(|binding| &self.body.binding(*binding).ident)
+            .collect();
+        let values = payload.iter().map(|binding| {
+            let name = &names[binding];
+            let info = self.body.binding(*binding);
+            let span = info.ident.span().resolved_at(Span::mixed_site());
+            if info.kind == BindingKind::Loop {
                 quote_spanned!(span=> ::workflow_runtime::__private::restore_loop(#context, #name))
             } else {
                 let restore = Ident::new("restore", span);
-                let marker = self.marker(self.first_point[&binding]);
+                let marker = self.marker(self.first_point[binding]);
                 quote_spanned!(span=> ::workflow_runtime::__private::#restore::<_, __await_of::#marker>(#context, #name))
-            })
+            }
         });
-        quote!((#operation, (#(#values,)*),))
+        quote_spanned! {Span::mixed_site()=>
+            {
+                let ::core::option::Option::Some(__operation) = __read(__next, #context.restore_operation())
+                else { break #label };
+                #(let ::core::option::Option::Some(#idents) = __read(__next, #values) else { break #label };)*
+                (__operation, (#(#idents,)*),)
+            }
+        }
     }
 
     /// The names under which a point stores its variables. They do not depend on unrelated code: a user's variable has

@@ -143,6 +143,18 @@ impl Expander<'_> {
                     *next = ::core::option::Option::Some(::core::result::Result::Ok((stage, content)));
                 }
             }
+            fn __read<T>(
+                next: &__Next,
+                value: ::core::result::Result<T, ::workflow_runtime::__private::Halt>,
+            ) -> ::core::option::Option<T> {
+                match value {
+                    ::core::result::Result::Ok(value) => ::core::option::Option::Some(value),
+                    ::core::result::Result::Err(halt) => {
+                        __stop(next, halt);
+                        ::core::option::Option::None
+                    }
+                }
+            }
             fn __stop(next: &__Next, halt: ::workflow_runtime::__private::Halt) {
                 if let ::core::result::Result::Ok(mut next) = next.lock() {
                     *next = ::core::option::Option::Some(::core::result::Result::Err(halt));
