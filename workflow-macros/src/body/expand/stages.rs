@@ -101,8 +101,10 @@ impl Expander<'_> {
         let label = self.label();
         let number = self.numbers[&target];
         let witness = self.witness(target);
+        let span = self.await_span(target);
+        let boxed = quote_spanned!(span=> __boxed(#witness, #content));
         quote_spanned! {Span::mixed_site()=>
-            __go(__next, #number, __boxed(#witness, #content));
+            __go(__next, #number, #boxed);
             break #label;
         }
     }
