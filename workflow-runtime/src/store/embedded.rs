@@ -58,7 +58,7 @@ pub enum Durability {
 /// # let folder = temporary.path().join("orders");
 /// let store = EmbeddedStore::open(&folder)?;
 /// let write = Write::Put(Bytes::from_static(b"order/1"), Bytes::from_static(b"paid"));
-/// store.commit(vec![Batch { conditions: vec![], writes: vec![write] }]).await?;
+/// store.commit(&[Batch { conditions: vec![], writes: vec![write] }]).await?;
 ///
 /// // The folder belongs to one process, and to one store in it.
 /// assert!(matches!(EmbeddedStore::open(&folder), Err(Error::InUse { .. })));
@@ -214,13 +214,13 @@ impl EmbeddedStore {
         }
     }
 
-    fn commit_group(&self, group: Vec<Batch>) -> Result<Vec<Verdict>, Error> {
-        group::check(&group, BATCH_BYTES)?;
+    fn commit_group(&self, group: &[Batch]) -> Result<Vec<Verdict>, Error> {
+        group::check(group, BATCH_BYTES)?;
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let (verdicts, overlay) = self.with_database(|database| {
             let mut overlay = Overlay::with_capacity(2 * group.len());
             let mut read = |key: &Bytes| database.latest(key);
-            let judged = group.into_iter().map(|batch| overlay.judge(batch, &mut read));
+            let judged = group.iter().map(|batch| overlay.judge(batch, &mut read));
             Ok((judged.collect::<Result<Vec<_>, Error>>()?, overlay))
         })?;
         if !overlay.is_clean() {
@@ -287,7 +287,7 @@ impl Store for EmbeddedStore {
         Box::pin(async move { self.with_database(|database| database.scan(range, limit)) })
     }
 
-    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
+    fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>> {
         Box::pin(async move { self.commit_group(group) })
     }
 

@@ -68,7 +68,7 @@ async fn child_commits_until_it_is_killed() {
     let first = expect_batches(&store, 0).await;
     let mut output = std::io::stdout().lock();
     for number in first.. {
-        store.commit(vec![batch(number)]).await.unwrap();
+        store.commit(&[batch(number)]).await.unwrap();
         writeln!(output, "acknowledged {number}").unwrap();
         output.flush().unwrap();
     }
@@ -168,7 +168,7 @@ impl CrashedStore {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path(), Durability::Synced);
         for number in 0..count {
-            store.commit(vec![batch(number)]).await.unwrap();
+            store.commit(&[batch(number)]).await.unwrap();
         }
         Self::of(folder)
     }
@@ -258,7 +258,7 @@ async fn check_torn(crashed: &CrashedStore, journal: &[u8], count: u64) {
     for count in count..count + 2 {
         let store = open(folder.path(), Durability::Synced);
         assert_eq!(expect_batches(&store, count).await, count);
-        store.commit(vec![batch(count)]).await.unwrap();
+        store.commit(&[batch(count)]).await.unwrap();
     }
 }
 
@@ -311,7 +311,7 @@ async fn journal_of_overwritten_records_is_shrunk() {
     for number in 0..8_000 {
         let writes = vec![write(2 * number), write(2 * number + 1)];
         store
-            .commit(vec![Batch {
+            .commit(&[Batch {
                 conditions: vec![],
                 writes,
             }])
@@ -333,7 +333,7 @@ async fn journal_of_overwritten_records_is_shrunk() {
         let (key, value) = (Bytes::from(format!("after {round}")), Bytes::from_static(b"x"));
         let writes = vec![Write::Put(key.clone(), value.clone())];
         store
-            .commit(vec![Batch {
+            .commit(&[Batch {
                 conditions: vec![],
                 writes,
             }])
