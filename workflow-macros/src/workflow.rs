@@ -53,11 +53,16 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     let fields: Vec<_> = params.iter().map(|(field, _)| field).collect();
     let types: Vec<_> = params.iter().map(|(_, param)| &param.ty).collect();
     let input_doc = format!("The input of the workflow [`{ident}`](fn@{ident}), and the type that names it.");
-    let (points, run) = match &compiled {
-        Some(compiled) => (compiled.points.clone(), compiled.run.clone()),
+    let (points, items, run) = match &compiled {
+        Some(compiled) => (
+            compiled.points.clone(),
+            compiled.items.clone(),
+            compiled.run.clone(),
+        ),
         // With a mistake in the body the item survives, so that its callers are not in error as well.
         None => (
             Vec::new(),
+            TokenStream::new(),
             quote!(::core::unreachable!("this workflow did not compile")),
         ),
     };
@@ -81,12 +86,17 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         #[doc = #input_doc]
         #[allow(non_camel_case_types)]
         #[derive(
-            ::core::fmt::Debug,
             ::workflow_runtime::__private::serde::Serialize,
             ::workflow_runtime::__private::serde::Deserialize,
         )]
         #[serde(crate = "::workflow_runtime::__private::serde")]
         #vis struct #ident { #(#fields: #types),* }
+
+        impl ::core::fmt::Debug for #ident {
+            fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                formatter.debug_struct(#name).finish_non_exhaustive()
+            }
+        }
 
         #[allow(
             clippy::all,
@@ -102,24 +112,28 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
             unused_variables,
         )]
         #(#allowed)*
-        impl ::workflow_runtime::Workflow for #ident {
-            const NAME: &'static str = #name;
-            const POINTS: &'static [&'static str] = &[#(#points),*];
-            type Output = #output;
+        const _: () = {
+            #items
 
-            fn failure(__output: &Self::Output) -> ::core::option::Option<::std::string::String> {
-                #[allow(unused_imports)]
-                use ::workflow_runtime::__private::{AnyOutput as _, OpaqueOutput as _, ResultOutput as _};
-                (&&&::workflow_runtime::__private::Output(__output)).__failure()
-            }
+            impl ::workflow_runtime::Workflow for #ident {
+                const NAME: &'static str = #name;
+                const POINTS: &'static [&'static str] = &[#(#points),*];
+                type Output = #output;
 
-            #async_token fn run(
-                #input: ::core::option::Option<Self>,
-                #context: &mut ::workflow_runtime::WorkflowContext,
-            ) -> #output {
-                #run
+                fn failure(__output: &Self::Output) -> ::core::option::Option<::std::string::String> {
+                    #[allow(unused_imports)]
+                    use ::workflow_runtime::__private::{AnyOutput as _, OpaqueOutput as _, ResultOutput as _};
+                    (&&&::workflow_runtime::__private::Output(__output)).__failure()
+                }
+
+                #async_token fn run(
+                    #input: ::core::option::Option<Self>,
+                    #context: &mut ::workflow_runtime::WorkflowContext,
+                ) -> #output {
+                    #run
+                }
             }
-        }
+        };
     }
 }
 

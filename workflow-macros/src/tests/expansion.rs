@@ -45,16 +45,11 @@ fn two_points() {
                                                 '__stage: {
                                                     let (__operation, ()) = match __content {
                                                         ::core::option::Option::None => {
-                                                            (
-                                                                match __context.restore_operation() {
-                                                                    ::core::result::Result::Ok(__value) => __value,
-                                                                    ::core::result::Result::Err(__halt) => {
-                                                                        __stop(__next, __halt);
-                                                                        break '__stage;
-                                                                    }
-                                                                },
-                                                                (),
-                                                            )
+                                                            let ::core::option::Option::Some(__operation) = __read(
+                                                                __next,
+                                                                __context.restore_operation(),
+                                                            ) else { break '__stage };
+                                                            (__operation, ())
                                                         }
                                                         __content => __unboxed(__witness1, __content),
                                                     };
@@ -83,16 +78,11 @@ fn two_points() {
                                                 '__stage: {
                                                     let (__operation, ()) = match __content {
                                                         ::core::option::Option::None => {
-                                                            (
-                                                                match __context.restore_operation() {
-                                                                    ::core::result::Result::Ok(__value) => __value,
-                                                                    ::core::result::Result::Err(__halt) => {
-                                                                        __stop(__next, __halt);
-                                                                        break '__stage;
-                                                                    }
-                                                                },
-                                                                (),
-                                                            )
+                                                            let ::core::option::Option::Some(__operation) = __read(
+                                                                __next,
+                                                                __context.restore_operation(),
+                                                            ) else { break '__stage };
+                                                            (__operation, ())
                                                         }
                                                         __content => __unboxed(__witness2, __content),
                                                     };
@@ -179,37 +169,25 @@ fn a_loop() {
                                                 '__stage: {
                                                     let (__operation, (mut sum, mut __for_x_3)) = match __content {
                                                         ::core::option::Option::None => {
-                                                            (
-                                                                match __context.restore_operation() {
-                                                                    ::core::result::Result::Ok(__value) => __value,
-                                                                    ::core::result::Result::Err(__halt) => {
-                                                                        __stop(__next, __halt);
-                                                                        break '__stage;
-                                                                    }
-                                                                },
-                                                                (
-                                                                    match ::workflow_runtime::__private::restore::<
-                                                                        _,
-                                                                        __await_of::f,
-                                                                    >(__context, "sum") {
-                                                                        ::core::result::Result::Ok(__value) => __value,
-                                                                        ::core::result::Result::Err(__halt) => {
-                                                                            __stop(__next, __halt);
-                                                                            break '__stage;
-                                                                        }
-                                                                    },
-                                                                    match ::workflow_runtime::__private::restore_loop(
-                                                                        __context,
-                                                                        "for x",
-                                                                    ) {
-                                                                        ::core::result::Result::Ok(__value) => __value,
-                                                                        ::core::result::Result::Err(__halt) => {
-                                                                            __stop(__next, __halt);
-                                                                            break '__stage;
-                                                                        }
-                                                                    },
+                                                            let ::core::option::Option::Some(__operation) = __read(
+                                                                __next,
+                                                                __context.restore_operation(),
+                                                            ) else { break '__stage };
+                                                            let ::core::option::Option::Some(sum) = __read(
+                                                                __next,
+                                                                ::workflow_runtime::__private::restore::<
+                                                                    _,
+                                                                    __await_of::f,
+                                                                >(__context, "sum"),
+                                                            ) else { break '__stage };
+                                                            let ::core::option::Option::Some(__for_x_3) = __read(
+                                                                __next,
+                                                                ::workflow_runtime::__private::restore_loop(
+                                                                    __context,
+                                                                    "for x",
                                                                 ),
-                                                            )
+                                                            ) else { break '__stage };
+                                                            (__operation, (sum, __for_x_3))
                                                         }
                                                         __content => __unboxed(__witness1, __content),
                                                     };
@@ -298,16 +276,11 @@ fn a_join_inside_of_a_stage() {
                                                 '__stage: {
                                                     let (__operation, ()) = match __content {
                                                         ::core::option::Option::None => {
-                                                            (
-                                                                match __context.restore_operation() {
-                                                                    ::core::result::Result::Ok(__value) => __value,
-                                                                    ::core::result::Result::Err(__halt) => {
-                                                                        __stop(__next, __halt);
-                                                                        break '__stage;
-                                                                    }
-                                                                },
-                                                                (),
-                                                            )
+                                                            let ::core::option::Option::Some(__operation) = __read(
+                                                                __next,
+                                                                __context.restore_operation(),
+                                                            ) else { break '__stage };
+                                                            (__operation, ())
                                                         }
                                                         __content => __unboxed(__witness1, __content),
                                                     };
@@ -329,16 +302,11 @@ fn a_join_inside_of_a_stage() {
                                                 '__stage: {
                                                     let (__operation, ()) = match __content {
                                                         ::core::option::Option::None => {
-                                                            (
-                                                                match __context.restore_operation() {
-                                                                    ::core::result::Result::Ok(__value) => __value,
-                                                                    ::core::result::Result::Err(__halt) => {
-                                                                        __stop(__next, __halt);
-                                                                        break '__stage;
-                                                                    }
-                                                                },
-                                                                (),
-                                                            )
+                                                            let ::core::option::Option::Some(__operation) = __read(
+                                                                __next,
+                                                                __context.restore_operation(),
+                                                            ) else { break '__stage };
+                                                            (__operation, ())
                                                         }
                                                         __content => __unboxed(__witness2, __content),
                                                     };

@@ -101,8 +101,10 @@ impl Expander<'_> {
         let label = self.label();
         let number = self.numbers[&target];
         let witness = self.witness(target);
+        let span = self.await_span(target);
+        let boxed = quote_spanned!(span=> __boxed(#witness, #content));
         quote_spanned! {Span::mixed_site()=>
-            __go(__next, #number, __boxed(#witness, #content));
+            __go(__next, #number, #boxed);
             break #label;
         }
     }
@@ -141,6 +143,18 @@ impl Expander<'_> {
             fn __go(next: &__Next, stage: usize, content: __Content) {
                 if let ::core::result::Result::Ok(mut next) = next.lock() {
                     *next = ::core::option::Option::Some(::core::result::Result::Ok((stage, content)));
+                }
+            }
+            fn __read<T>(
+                next: &__Next,
+                value: ::core::result::Result<T, ::workflow_runtime::__private::Halt>,
+            ) -> ::core::option::Option<T> {
+                match value {
+                    ::core::result::Result::Ok(value) => ::core::option::Option::Some(value),
+                    ::core::result::Result::Err(halt) => {
+                        __stop(next, halt);
+                        ::core::option::Option::None
+                    }
                 }
             }
             fn __stop(next: &__Next, halt: ::workflow_runtime::__private::Halt) {

@@ -7,6 +7,7 @@ use quote::{ToTokens, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
     BinOp, Expr, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Pat, Stmt, UnOp, parse_quote,
+    parse_quote_spanned,
 };
 
 use super::super::ir::{Arm, BindingKind, Effects, End, Jump, Node, Source, StateId, StateKind};
@@ -279,16 +280,19 @@ impl Lowerer<'_> {
         let (init, next): (Expr, Expr) = match hoist::borrowed_collection(&source) {
             Some((place, mutable)) => {
                 let borrow: Expr = if mutable {
-                    parse_quote!(&mut #place)
+                    parse_quote_spanned!(span=> &mut #place)
                 } else {
-                    parse_quote!(&#place)
+                    parse_quote_spanned!(span=> &#place)
                 };
-                let next = Ident::new(if mutable { "next_mut" } else { "next_ref" }, Span::mixed_site());
+                let next = Ident::new(if mutable { "next_mut" } else { "next_ref" }, span);
                 let path = quote_spanned!(span=> ::workflow_runtime::__private::Cursor);
-                (parse_quote!(#path::new()), parse_quote!(#ident.#next(#borrow)))
+                (
+                    parse_quote!(#path::new()),
+                    parse_quote_spanned!(span=> #ident.#next(#borrow)),
+                )
             }
             None => {
-                let items = Ident::new("__source", Span::mixed_site());
+                let items = Ident::new("__source", span.resolved_at(Span::mixed_site()));
                 let init = quote_spanned! {span=>
                     match #source {
                         #items => {

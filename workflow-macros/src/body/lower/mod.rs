@@ -495,6 +495,9 @@ impl Lowerer<'_> {
         let number = self.body.points.len();
         self.body.points.push(Point { name, span });
         let result = self.fresh("result", false, BindingKind::Temporary);
+        self.body.bindings[result.0]
+            .ident
+            .set_span(span.resolved_at(Span::mixed_site()));
         let state = self.new_state(StateKind::Point(number), Some(result), None);
         self.close(End::Point {
             state,
