@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
-use syn::{FnArg, ItemFn, LitStr, Pat, ReturnType, Safety, Type, parse_quote};
+use syn::{Attribute, FnArg, ItemFn, LitStr, Pat, ReturnType, Safety, Type, parse_quote};
 
 use crate::diag::Diagnostics;
 
@@ -62,7 +62,9 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
             _ => None,
         },
         sig.abi.as_ref().map(|abi| (abi.extern_token.span, "extern")),
-        sig.variadic.as_ref().map(|variadic| (variadic.dots.spans[0], "variadic")),
+        sig.variadic
+            .as_ref()
+            .map(|variadic| (variadic.dots.spans[0], "variadic")),
     ];
     for (span, keyword) in refused.into_iter().flatten() {
         diagnostics.error(
@@ -78,7 +80,9 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
         diagnostics.error(
             span,
             "W0005",
-            format!("a {what} cannot return `impl Trait`: its output is stored, so its type must have a name"),
+            format!(
+                "a {what} cannot return `impl Trait`: its output is stored, so its type must have a name"
+            ),
             "write the concrete type",
         );
     } else if let ReturnType::Type(_, ty) = &sig.output
@@ -86,7 +90,7 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
     {
         diagnostics.error(
             span,
-            "W0023",
+            "W0024",
             format!("a {what} cannot return `{}`: its output is stored", show(ty)),
             "return what it refers to by value: `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`",
         );
@@ -98,7 +102,9 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
             diagnostics.error(
                 span,
                 "W0006",
-                format!("a {what} cannot take `impl Trait`: its input is stored, so its type must have a name"),
+                format!(
+                    "a {what} cannot take `impl Trait`: its input is stored, so its type must have a name"
+                ),
                 "write the concrete type",
             );
         }
@@ -191,5 +197,47 @@ pub(crate) fn find_reference(ty: &Type) -> Option<proc_macro2::Span> {
 /// How a type reads in a message.
 pub(crate) fn show(ty: &Type) -> String {
     let text = ty.to_token_stream().to_string();
-    text.replace(" < ", "<").replace(" > ", ">").replace(" >", ">").replace("& ", "&").replace(" :: ", "::").replace(" ,", ",")
+    text.replace(" < ", "<")
+        .replace(" > ", ">")
+        .replace(" >", ">")
+        .replace("& ", "&")
+        .replace(" :: ", "::")
+        .replace(" ,", ",")
+}
+
+/// The user's attributes, by where they belong.
+pub(crate) struct Attributes {
+    /// For the function that makes a call.
+    pub(crate) call: Vec<Attribute>,
+    /// For the function as it was written.
+    pub(crate) code: Vec<Attribute>,
+    /// Lints that the user allows, for other generated code.
+    pub(crate) allowed: Vec<Attribute>,
+}
+
+/// Sorts a function's attributes. An `#[expect]` stays with the code only: elsewhere the lint may not come up, so it is
+/// allowed there.
+pub(crate) fn attributes(attrs: &[Attribute]) -> Attributes {
+    let mut sorted = Attributes {
+        call: Vec::new(),
+        code: Vec::new(),
+        allowed: Vec::new(),
+    };
+    for attr in attrs {
+        let is = |names: &[&str]| names.iter().any(|name| attr.path().is_ident(name));
+        if is(&["doc", "deprecated", "must_use"]) {
+            sorted.call.push(attr.clone());
+        } else if is(&["allow", "expect"]) {
+            let mut allowed = attr.clone();
+            if let syn::Meta::List(list) = &mut allowed.meta {
+                list.path = Ident::new("allow", list.path.span()).into();
+            }
+            sorted.call.push(allowed.clone());
+            sorted.allowed.push(allowed);
+            sorted.code.push(attr.clone());
+        } else {
+            sorted.code.push(attr.clone());
+        }
+    }
+    sorted
 }

@@ -3,10 +3,10 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, ItemFn, Lifetime, PatType, Type, TypeReference, parse_quote};
+use syn::{FnArg, ItemFn, Lifetime, PatType, Type, TypeReference, parse_quote};
 
 use crate::diag::Diagnostics;
-use crate::{attributes, body, signature, stand_in};
+use crate::{attributes, body, cfg, signature, stand_in};
 
 /// What a parameter of a task is for.
 enum Param {
@@ -17,11 +17,15 @@ enum Param {
     /// An argument by value.
     Value { field: Ident, ty: Type },
     /// An argument by reference, and the type that is stored for it.
-    Borrowed { field: Ident, reference: TypeReference, owned: Type },
+    Borrowed {
+        field: Ident,
+        reference: TypeReference,
+        owned: Type,
+    },
 }
 
 /// Expands `#[task(attributes)] item`.
-pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     let function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
         Err(error) => {
@@ -36,12 +40,15 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
             return quote!(#errors #item);
         }
     };
+    if let Some(split) = cfg::split(&function, &cfg::attribute("task", arguments)) {
+        return split;
+    }
     let mut diagnostics = Diagnostics::default();
     if signature::is_method(&function, "task", &mut diagnostics) {
         let errors = diagnostics.into_tokens();
         return quote!(#errors #function);
     }
-    let attributes = attributes::task(attributes, &mut diagnostics);
+    let attributes = attributes::task(arguments.clone(), &mut diagnostics);
     let before = diagnostics.count();
     signature::check(&function, "task", !attributes.blocking, &mut diagnostics);
     let params: Vec<Param> = function
@@ -56,14 +63,20 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         .collect();
     let sound = diagnostics.count() == before;
     let errors = diagnostics.into_tokens();
-    let items = if sound { items(&function, &attributes, &params) } else { stand_in::task(&function) };
+    let items = if sound {
+        items(&function, &attributes, &params)
+    } else {
+        stand_in::task(&function)
+    };
     quote!(#errors #items)
 }
 
 fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Param {
     let field = signature::field(&param.pat, index);
     match &*param.ty {
-        Type::Reference(reference) if last_segment(&reference.elem).is_some_and(|last| last == "TaskContext") => {
+        Type::Reference(reference)
+            if last_segment(&reference.elem).is_some_and(|last| last == "TaskContext") =>
+        {
             if let Some(mutability) = &reference.mutability {
                 context_by(mutability.span, diagnostics);
             }
@@ -78,10 +91,16 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
                 diagnostics.error(
                     span,
                     "W0009",
-                    format!("a task cannot take `{}`: its input is stored before it runs", signature::show(&param.ty)),
+                    format!(
+                        "a task cannot take `{}`: its input is stored before it runs",
+                        signature::show(&param.ty)
+                    ),
                     "take `&str`, `&[T]`, `&T` or the value itself, and return what the task changes",
                 );
-                Param::Value { field: field.clone(), ty: parse_quote!(()) }
+                Param::Value {
+                    field: field.clone(),
+                    ty: parse_quote!(()),
+                }
             };
             if let Some(mutability) = &reference.mutability {
                 return refuse(mutability.span, diagnostics);
@@ -98,14 +117,27 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
                 Type::TraitObject(object) => return refuse(object.span(), diagnostics),
                 other => other.clone(),
             };
-            Param::Borrowed { field, reference: reference.clone(), owned }
+            Param::Borrowed {
+                field,
+                reference: reference.clone(),
+                owned,
+            }
         }
-        Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "State") => {
+        Type::Path(path)
+            if path
+                .path
+                .segments
+                .last()
+                .is_some_and(|last| last.ident == "State") =>
+        {
             match path.path.segments.last().map(|last| &last.arguments) {
                 Some(syn::PathArguments::AngleBracketed(arguments)) if arguments.args.len() == 1 => {
                     Param::State(param.ty.as_ref().clone())
                 }
-                _ => Param::Value { field, ty: (*param.ty).clone() },
+                _ => Param::Value {
+                    field,
+                    ty: (*param.ty).clone(),
+                },
             }
         }
         ty => {
@@ -116,9 +148,15 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
                     format!("a task cannot take `{}`: its input is stored before it runs", signature::show(ty)),
                     "own the data inside of the type: `Option<String>` for `Option<&str>`, `Vec<String>` for `Vec<&str>`",
                 );
-                return Param::Value { field, ty: parse_quote!(()) };
+                return Param::Value {
+                    field,
+                    ty: parse_quote!(()),
+                };
             }
-            Param::Value { field, ty: ty.clone() }
+            Param::Value {
+                field,
+                ty: ty.clone(),
+            }
         }
     }
 }
@@ -126,7 +164,7 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
 fn context_by(span: Span, diagnostics: &mut Diagnostics) {
     diagnostics.error(
         span,
-        "W0024",
+        "W0025",
         "a task gets its context by shared reference",
         "write the parameter as `context: &TaskContext`",
     );
@@ -139,17 +177,15 @@ fn last_segment(ty: &Type) -> Option<&Ident> {
     }
 }
 
-fn items(
-    function: &ItemFn,
-    attributes: &attributes::TaskAttributes,
-    params: &[Param],
-) -> TokenStream {
+fn items(function: &ItemFn, attributes: &attributes::TaskAttributes, params: &[Param]) -> TokenStream {
     let vis = &function.vis;
     let ident = &function.sig.ident;
-    let name = attributes.name.as_ref().map_or_else(|| body::text(ident), syn::LitStr::value);
+    let name = attributes
+        .name
+        .as_ref()
+        .map_or_else(|| body::text(ident), syn::LitStr::value);
     let output = signature::output(function);
-    let (docs, others): (Vec<&Attribute>, Vec<&Attribute>) =
-        function.attrs.iter().partition(|attr| attr.path().is_ident("doc"));
+    let signature::Attributes { call: attrs, .. } = signature::attributes(&function.attrs);
     let input_doc = format!("The input of the task [`{ident}`](fn@{ident}), and the type that names it.");
 
     let (mut fields, mut owned, mut arguments) = (Vec::new(), Vec::new(), Vec::new());
@@ -160,7 +196,11 @@ fn items(
                 owned.push(signature::stored_field(field, ty));
                 arguments.push(quote!(#field: #ty));
             }
-            Param::Borrowed { field, reference, owned: ty } => {
+            Param::Borrowed {
+                field,
+                reference,
+                owned: ty,
+            } => {
                 fields.push(field);
                 owned.push(match &*reference.elem {
                     Type::Slice(slice) => signature::stored_slice(field, &slice.elem, ty),
@@ -192,9 +232,8 @@ fn items(
     let output_type = quote_spanned!(output_span=> type Output = #output;);
 
     quote! {
-        #(#docs)*
-        #(#others)*
-        #[allow(clippy::too_many_arguments)]
+        #(#attrs)*
+        #[allow(clippy::too_many_arguments, clippy::used_underscore_binding)]
         #vis fn #ident(#(#arguments),*) -> ::workflow_runtime::TaskCall<#ident> { #call }
 
         #[doc = #input_doc]
@@ -212,6 +251,7 @@ fn items(
             }
         }
 
+        #[allow(clippy::used_underscore_binding)]
         impl ::workflow_runtime::Task for #ident {
             const NAME: &'static str = #name;
             #output_type
@@ -297,14 +337,9 @@ fn options(attributes: &attributes::TaskAttributes) -> TokenStream {
 }
 
 /// Calls the function as it was written, with its arguments taken from the input and the context.
-fn run(
-    function: &ItemFn,
-    params: &[Param],
-    fields: &[&Ident],
-    context: &Ident,
-) -> TokenStream {
+fn run(function: &ItemFn, params: &[Param], fields: &[&Ident], context: &Ident) -> TokenStream {
     let mut inner = function.clone();
-    inner.attrs.retain(|attr| !attr.path().is_ident("doc"));
+    inner.attrs = signature::attributes(&function.attrs).code;
     inner.vis = syn::Visibility::Inherited;
     let name = Ident::new("__as_written", Span::mixed_site());
     inner.sig.ident = name.clone();
@@ -319,6 +354,7 @@ fn run(
     });
     let awaited = function.sig.asyncness.is_some().then(|| quote!(.await));
     quote! {
+        #[allow(clippy::unused_async)]
         #inner
         let Self { #(#fields),* } = self;
         #name(#(#arguments),*) #awaited

@@ -2,14 +2,14 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Attribute, FnArg, ItemFn};
+use syn::{FnArg, ItemFn};
 
 use crate::body::{self, Param};
 use crate::diag::Diagnostics;
-use crate::{attributes, signature, stand_in};
+use crate::{attributes, cfg, signature, stand_in};
 
 /// Expands `#[workflow(attributes)] item`.
-pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     let function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
         Err(error) => {
@@ -24,12 +24,15 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
             return quote!(#errors #item);
         }
     };
+    if let Some(split) = cfg::split(&function, &cfg::attribute("workflow", arguments)) {
+        return split;
+    }
     let mut diagnostics = Diagnostics::default();
     if signature::is_method(&function, "workflow", &mut diagnostics) {
         let errors = diagnostics.into_tokens();
         return quote!(#errors #function);
     }
-    let attributes = attributes::workflow(attributes, &mut diagnostics);
+    let attributes = attributes::workflow(arguments.clone(), &mut diagnostics);
     let before = diagnostics.count();
     signature::check(&function, "workflow", true, &mut diagnostics);
     let params = params(&function, &mut diagnostics);
@@ -42,23 +45,38 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
     let output = signature::output(&function);
     let bodies: Vec<Param> = params
         .iter()
-        .map(|(field, param)| Param { field: field.clone(), pat: (*param.pat).clone() })
+        .map(|(field, param)| Param {
+            field: field.clone(),
+            pat: (*param.pat).clone(),
+        })
         .collect();
-    let compiled = body::compile(&bodies, &function.block, &mut diagnostics);
+    let compiled = body::compile(&bodies, &output, &function.block, &mut diagnostics);
 
     let vis = &function.vis;
     let ident = &function.sig.ident;
-    let name = attributes.name.map_or_else(|| body::text(ident), |name| name.value());
-    let (docs, others): (Vec<&Attribute>, Vec<&Attribute>) =
-        function.attrs.iter().partition(|attr| attr.path().is_ident("doc"));
+    let name = attributes
+        .name
+        .map_or_else(|| body::text(ident), |name| name.value());
+    let signature::Attributes { call, code, allowed } = signature::attributes(&function.attrs);
+    let code = code
+        .iter()
+        .filter(|attr| !attr.path().is_ident("allow") && !attr.path().is_ident("expect"));
     let fields: Vec<_> = params.iter().map(|(field, _)| field).collect();
     let types: Vec<_> = params.iter().map(|(_, param)| &param.ty).collect();
     let stored = params.iter().map(|(field, param)| signature::stored_field(field, &param.ty));
     let input_doc = format!("The input of the workflow [`{ident}`](fn@{ident}), and the type that names it.");
-    let (points, run) = match &compiled {
-        Some(compiled) => (compiled.points.clone(), compiled.run.clone()),
+    let (points, items, run) = match &compiled {
+        Some(compiled) => (
+            compiled.points.clone(),
+            compiled.items.clone(),
+            compiled.run.clone(),
+        ),
         // With a mistake in the body the item survives, so that its callers are not in error as well.
-        None => (Vec::new(), quote!(::core::unreachable!("this workflow did not compile"))),
+        None => (
+            Vec::new(),
+            TokenStream::new(),
+            quote!(::core::unreachable!("this workflow did not compile")),
+        ),
     };
     let editor = compiled.is_none().then(|| editor_copy(&function));
     let errors = diagnostics.into_tokens();
@@ -70,9 +88,9 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         #errors
         #editor
 
-        #(#docs)*
-        #(#others)*
-        #[allow(clippy::too_many_arguments)]
+        #(#call)*
+        #(#code)*
+        #[allow(clippy::too_many_arguments, clippy::used_underscore_binding)]
         #vis fn #ident(#(#fields: #types),*) -> ::workflow_runtime::WorkflowCall<#ident> {
             ::workflow_runtime::WorkflowCall::new(#ident { #(#fields),* })
         }
@@ -105,24 +123,29 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
             unused_parens,
             unused_variables,
         )]
-        impl ::workflow_runtime::Workflow for #ident {
-            const NAME: &'static str = #name;
-            const POINTS: &'static [&'static str] = &[#(#points),*];
-            type Output = #output;
+        #(#allowed)*
+        const _: () = {
+            #items
 
-            fn failure(__output: &Self::Output) -> ::core::option::Option<::std::string::String> {
-                #[allow(unused_imports)]
-                use ::workflow_runtime::__private::{AnyOutput as _, OpaqueOutput as _, ResultOutput as _};
-                (&&&::workflow_runtime::__private::Output(__output)).__failure()
-            }
+            impl ::workflow_runtime::Workflow for #ident {
+                const NAME: &'static str = #name;
+                const POINTS: &'static [&'static str] = &[#(#points),*];
+                type Output = #output;
 
-            #async_token fn run(
-                #input: ::core::option::Option<Self>,
-                #context: &mut ::workflow_runtime::WorkflowContext,
-            ) -> #output {
-                #run
+                fn failure(__output: &Self::Output) -> ::core::option::Option<::std::string::String> {
+                    #[allow(unused_imports)]
+                    use ::workflow_runtime::__private::{AnyOutput as _, OpaqueOutput as _, ResultOutput as _};
+                    (&&&::workflow_runtime::__private::Output(__output)).__failure()
+                }
+
+                #async_token fn run(
+                    #input: ::core::option::Option<Self>,
+                    #context: &mut ::workflow_runtime::WorkflowContext,
+                ) -> #output {
+                    #run
+                }
             }
-        }
+        };
     }
 }
 
@@ -135,7 +158,10 @@ fn params(function: &ItemFn, diagnostics: &mut Diagnostics) -> Vec<(proc_macro2:
             diagnostics.error(
                 span,
                 "W0008",
-                format!("a workflow's argument is stored, so it cannot be `{}`", signature::show(&param.ty)),
+                format!(
+                    "a workflow's argument is stored, so it cannot be `{}`",
+                    signature::show(&param.ty)
+                ),
                 "take it by value: `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`",
             );
         }

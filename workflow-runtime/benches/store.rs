@@ -84,7 +84,7 @@ fn measure(name: &str, store: &dyn Store, size: usize, shard: &str) -> Result<()
         Bytes::from_static(b"epoch 17"),
     );
     let put = Write::Put(fence.clone(), epoch.clone());
-    ready(store.commit(vec![Batch {
+    ready(store.commit(&[Batch {
         conditions: vec![],
         writes: vec![put],
     }]))?;
@@ -122,9 +122,9 @@ fn measure_puts(name: &str, store: &dyn Store, size: usize) -> Result<(), Error>
 fn run(name: &str, store: &dyn Store, size: usize, batch: impl Fn(u64) -> Batch) -> Result<(), Error> {
     let (mut elapsed, mut numbers, mut groups) = (Duration::ZERO, 0.., 0);
     while elapsed < RUN {
-        let group = numbers.by_ref().take(size).map(&batch).collect();
+        let group: Vec<Batch> = numbers.by_ref().take(size).map(&batch).collect();
         let start = Instant::now();
-        let verdicts = ready(store.commit(group))?;
+        let verdicts = ready(store.commit(&group))?;
         elapsed += start.elapsed();
         assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Applied));
         groups += 1;

@@ -1,12 +1,13 @@
 //! Refuses what cannot be compiled into a state machine, all mistakes at once, before anything is lowered.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Block, Expr, Label, Lifetime, Local, Pat, Stmt};
+use syn::{Attribute, Block, Expr, Label, Lifetime, Pat, Stmt};
 
-use super::lower::hoist;
-use super::{macros, needs};
+use super::macros;
 use crate::diag::Diagnostics;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -32,17 +33,85 @@ struct Around {
 struct Checker<'a> {
     diagnostics: &'a mut Diagnostics,
     place: Place,
+    /// Awaits seen so far.
+    awaits: usize,
+    /// Names given by `#[point("..")]`.
+    names: BTreeSet<String>,
     around: Vec<Around>,
-    /// The names given by `#[point]` so far.
-    points: Vec<String>,
 }
 
-/// Checks where awaits stand in the body, where jumps lead, and what `#[point]` names.
-pub(crate) fn body(block: &Block, diagnostics: &mut Diagnostics) {
-    Checker { diagnostics, place: Place::Body, around: Vec::new(), points: Vec::new() }.visit_block(block);
+/// Checks where awaits stand in the body; the answer holds the names that `#[point("..")]` gives.
+pub(crate) fn body(block: &Block, diagnostics: &mut Diagnostics) -> BTreeSet<String> {
+    let mut checker = Checker::new(diagnostics);
+    checker.visit_block(block);
+    checker.names
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    fn new(diagnostics: &'a mut Diagnostics) -> Self {
+        Checker {
+            diagnostics,
+            place: Place::Body,
+            awaits: 0,
+            names: BTreeSet::new(),
+            around: Vec::new(),
+        }
+    }
+
+    /// Visits code that exists only as a copy.
+    fn copy(&mut self, place: Place, expr: &Expr) {
+        let mut inner = Checker {
+            place,
+            around: self.around.clone(),
+            ..Checker::new(self.diagnostics)
+        };
+        inner.visit_expr(expr);
+        self.awaits += inner.awaits;
+    }
+
+    /// Checks the `#[point("..")]` of a statement that holds `awaits` awaits.
+    fn points(&mut self, attrs: &[Attribute], awaits: usize) {
+        for attr in attrs.iter().filter(|attr| attr.path().is_ident("point")) {
+            let name = match attr.parse_args::<syn::LitStr>() {
+                Ok(name) if !name.value().is_empty() => name,
+                _ => {
+                    self.diagnostics.error(
+                        attr.path().span(),
+                        "W0020",
+                        "`#[point]` needs a name that is not empty",
+                        "write `#[point(\"name\")]`",
+                    );
+                    continue;
+                }
+            };
+            let value = name.value();
+            match awaits {
+                0 => self.diagnostics.error(
+                    name.span(),
+                    "W0021",
+                    format!("`#[point(\"{value}\")]` stands on a statement without an `.await`"),
+                    "remove the attribute, or move it to the statement that awaits",
+                ),
+                1 => {
+                    if !self.names.insert(value.clone()) {
+                        self.diagnostics.error(
+                            name.span(),
+                            "W0022",
+                            format!("two points have the name `{value}`"),
+                            "give each point a name of its own: stored instances find their line by it",
+                        );
+                    }
+                }
+                _ => self.diagnostics.error(
+                    name.span(),
+                    "W0023",
+                    format!("`#[point(\"{value}\")]` stands on a statement with {awaits} awaits: it is not clear which one it names"),
+                    "put each `.await` into a statement of its own, and the attribute on the one that it names",
+                ),
+            }
+        }
+    }
+
     fn within(&mut self, place: Place, visit: impl FnOnce(&mut Self)) {
         let before = std::mem::replace(&mut self.place, place);
         // No jump leads out of a closure, an async block or a constant.
@@ -106,65 +175,6 @@ impl Checker<'_> {
         }
     }
 
-    /// Refuses `#[cfg]` on code that awaits: whether it exists is decided behind this macro.
-    fn configured(&mut self, attrs: &[Attribute]) {
-        for attr in attrs.iter().filter(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr")) {
-            self.diagnostics.error(
-                attr.path().span(),
-                "W0025",
-                "`#[cfg]` on code that awaits: #[workflow] runs before it is decided whether that code exists",
-                "write `if cfg!(..) { .. }`, or put `#[cfg]` on two versions of the task that is awaited",
-            );
-        }
-    }
-
-    /// Checks the `#[point(..)]` attributes of a statement or expression, which `awaits` or not.
-    fn points(&mut self, attrs: &[Attribute], awaits: bool) {
-        if awaits {
-            self.configured(attrs);
-        }
-        for attr in attrs.iter().filter(|attr| attr.path().is_ident("point")) {
-            let name = attr.parse_args::<syn::LitStr>().ok().filter(|name| !name.value().is_empty());
-            let Some(name) = name else {
-                self.diagnostics.error(
-                    attr.path().span(),
-                    "W0020",
-                    "`#[point]` takes a name in quotes that is not empty",
-                    "write `#[point(\"name\")]`",
-                );
-                continue;
-            };
-            let text = name.value();
-            if !awaits {
-                self.diagnostics.error(
-                    name.span(),
-                    "W0021",
-                    format!("`#[point(\"{text}\")]` stands on a statement without an `.await`"),
-                    "remove the attribute, or move it to the statement that awaits",
-                );
-            } else if self.points.contains(&text) {
-                self.diagnostics.error(
-                    name.span(),
-                    "W0022",
-                    format!("two points have the name `{text}`"),
-                    "give each point a name of its own: stored instances find their line by it",
-                );
-            } else {
-                self.points.push(text);
-            }
-        }
-    }
-
-    /// A checker for code that lives as long as one visit only.
-    fn copy(&mut self, place: Place) -> Checker<'_> {
-        Checker {
-            place,
-            around: self.around.clone(),
-            points: self.points.clone(),
-            diagnostics: &mut *self.diagnostics,
-        }
-    }
-
     fn refuse(&mut self, span: Span) {
         let (code, message, fix) = match self.place {
             Place::Body => return,
@@ -206,25 +216,21 @@ impl Checker<'_> {
 }
 
 impl<'ast> Visit<'ast> for Checker<'_> {
-    fn visit_local(&mut self, local: &'ast Local) {
-        let awaits = local.init.as_ref().is_some_and(|init| awaits(&init.expr));
-        self.points(&local.attrs, awaits);
-        visit::visit_local(self, local);
-    }
-
-    fn visit_stmt_macro(&mut self, stmt: &'ast syn::StmtMacro) {
-        let expr = Expr::Macro(syn::ExprMacro { attrs: Vec::new(), mac: stmt.mac.clone() });
-        self.points(&stmt.attrs, awaits(&expr));
-        visit::visit_stmt_macro(self, stmt);
-    }
-
     fn visit_stmt(&mut self, stmt: &'ast Stmt) {
-        if let Stmt::Expr(expr, _) = stmt
-            && let Some(attrs) = hoist::attrs_mut(&mut expr.clone())
-        {
-            self.points(attrs, awaits(expr));
-        }
+        let before = self.awaits;
         visit::visit_stmt(self, stmt);
+        let awaits = self.awaits - before;
+        match stmt {
+            Stmt::Local(local) => self.points(&local.attrs, awaits),
+            Stmt::Macro(stmt) => self.points(&stmt.attrs, awaits),
+            Stmt::Expr(expr, _) => {
+                let mut expr = expr.clone();
+                if let Some(attrs) = super::expression_attributes(&mut expr) {
+                    self.points(attrs, awaits);
+                }
+            }
+            Stmt::Item(_) => {}
+        }
     }
 
     fn visit_expr(&mut self, expr: &'ast Expr) {
@@ -247,12 +253,6 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             Expr::Block(inner) if inner.label.is_some() => {
                 self.inside(inner.label.as_ref(), false, true, |this| this.visit_block(&inner.block));
             }
-            Expr::Match(inner) => {
-                for arm in inner.arms.iter().filter(|arm| awaits(&arm.body)) {
-                    self.configured(&arm.attrs);
-                }
-                visit::visit_expr(self, expr);
-            }
             Expr::Break(inner) => {
                 self.jump("break", inner.break_token.span, inner.label.as_ref(), inner.expr.as_deref());
                 inner.expr.iter().for_each(|value| self.visit_expr(value));
@@ -261,6 +261,7 @@ impl<'ast> Visit<'ast> for Checker<'_> {
                 self.jump("continue", inner.continue_token.span, inner.label.as_ref(), None);
             }
             Expr::Await(inner) => {
+                self.awaits += 1;
                 self.refuse(inner.await_token.span);
                 self.visit_expr(&inner.base);
             }
@@ -298,28 +299,33 @@ impl<'ast> Visit<'ast> for Checker<'_> {
 
     fn visit_macro(&mut self, mac: &'ast syn::Macro) {
         match macros::parse(mac) {
+            // The parsed arguments are a copy, which lives as long as this visit only.
             Some(macros::Known::List { args, eager, .. }) => {
                 for (index, arg) in args.iter().enumerate() {
-                    // The parsed arguments are a copy, which lives as long as this visit only.
-                    let place = if index < eager { self.place } else { Place::LazyMessage };
-                    let mut inner = self.copy(place);
-                    inner.visit_expr(arg);
+                    let place = if index < eager {
+                        self.place
+                    } else {
+                        Place::LazyMessage
+                    };
+                    self.copy(place, arg);
                 }
             }
             Some(macros::Known::Repeat { value, count }) => {
-                let mut inner = self.copy(self.place);
-                inner.visit_expr(&value);
-                inner.visit_expr(&count);
+                self.copy(self.place, &value);
+                self.copy(self.place, &count);
             }
             Some(macros::Known::Matches { scrutinee, guard, .. }) => {
-                let mut inner = self.copy(self.place);
-                inner.visit_expr(&scrutinee);
-                inner.place = Place::Guard;
-                guard.iter().for_each(|guard| inner.visit_expr(guard));
+                self.copy(self.place, &scrutinee);
+                guard.iter().for_each(|guard| self.copy(Place::Guard, guard));
             }
             None => {
                 if let Some(span) = macros::await_token(&mac.tokens) {
-                    let name = mac.path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
+                    let name = mac
+                        .path
+                        .segments
+                        .last()
+                        .map(|last| last.ident.to_string())
+                        .unwrap_or_default();
                     self.diagnostics.error(
                         span,
                         "W0012",
@@ -335,8 +341,4 @@ impl<'ast> Visit<'ast> for Checker<'_> {
     }
 
     fn visit_item(&mut self, _: &'ast syn::Item) {}
-}
-
-fn awaits(expr: &Expr) -> bool {
-    needs::expr(expr, &[], false)
 }

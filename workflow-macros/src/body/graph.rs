@@ -12,33 +12,24 @@ use super::ir::{Body, End, Node, SeqId, StateId, StateKind};
 /// The place inside a sequence where something begins: the index of a node, or the number of nodes for the end.
 pub(crate) type Slot = usize;
 
-/// A loop: its head, and the last stage from which control comes back to the head; indexes into [`Graph::stages`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Loop {
-    pub(crate) head: usize,
-    pub(crate) last: usize,
-}
-
 #[derive(Default)]
 pub(crate) struct Graph {
     /// Reachable states, in source order.
     pub(crate) reachable: Vec<StateId>,
     /// The states that are stages, in source order.
     pub(crate) stages: Vec<StateId>,
-    /// For each stage, the stages that it leads to, in the order in which its code mentions them.
-    pub(crate) successors: BTreeMap<StateId, Vec<StateId>>,
     /// Joins that are emitted inside of a stage.
     pub(crate) inner: BTreeSet<StateId>,
     /// Inner joins with several ways in, by the sequence that dominates them: where their block begins. Outer blocks
     /// come first.
     pub(crate) hung: BTreeMap<SeqId, Vec<(Slot, StateId)>>,
-    /// Loops, outer ones first.
-    pub(crate) loops: Vec<Loop>,
 }
 
 /// A transition: the state it leads to, and the way to it through the sequences of the state that it leaves.
 struct Edge {
     to: StateId,
+    /// It starts in the middle of a loop.
+    jump: bool,
     path: Vec<(SeqId, Slot)>,
 }
 
@@ -59,19 +50,39 @@ pub(crate) fn analyze(body: &Body) -> Graph {
         edges.insert(state, found);
     }
     order.sort_by_key(|state| body.state(*state).position);
-    let mut graph = Graph { reachable: order, ..Graph::default() };
+    let mut graph = Graph {
+        reachable: order,
+        ..Graph::default()
+    };
     let owners = graph.owners(body, &edges);
-    graph.stages = graph.reachable.iter().copied().filter(|state| owners[state] == *state).collect();
-    graph.inner = graph.reachable.iter().copied().filter(|state| owners[state] != *state).collect();
+    graph.stages = graph
+        .reachable
+        .iter()
+        .copied()
+        .filter(|state| owners[state] == *state)
+        .collect();
+    graph.inner = graph
+        .reachable
+        .iter()
+        .copied()
+        .filter(|state| owners[state] != *state)
+        .collect();
     graph.hang(body, &edges);
-    graph.connect(&owners, &edges);
-    graph.find_loops();
     graph
 }
 
 fn collect(body: &Body, seq: SeqId, path: &mut Vec<(SeqId, Slot)>, found: &mut Vec<Edge>) {
     let content = body.seq(seq);
     for (slot, node) in content.nodes.iter().enumerate() {
+        for jump in node.jumps() {
+            let mut path = path.clone();
+            path.push((seq, slot));
+            found.push(Edge {
+                to: jump.state,
+                jump: true,
+                path,
+            });
+        }
         if let Node::LetElse { otherwise, .. } = node {
             path.push((seq, slot));
             collect(body, *otherwise, path, found);
@@ -80,7 +91,11 @@ fn collect(body: &Body, seq: SeqId, path: &mut Vec<(SeqId, Slot)>, found: &mut V
     }
     path.push((seq, content.nodes.len()));
     match &content.end {
-        End::Goto { state, .. } | End::Point { state, .. } => found.push(Edge { to: *state, path: path.clone() }),
+        End::Goto { state, .. } | End::Point { state, .. } => found.push(Edge {
+            to: *state,
+            jump: false,
+            path: path.clone(),
+        }),
         End::If { then, otherwise, .. } => {
             collect(body, *then, path, found);
             collect(body, *otherwise, path, found);
@@ -104,7 +119,9 @@ impl Graph {
         // A join that control comes back to is a loop's head, hence a stage.
         let is_stage = |state: StateId| {
             body.state(state).kind != StateKind::Join
-                || ways_in[&state].iter().any(|from| position(*from) >= position(state))
+                || ways_in[&state]
+                    .iter()
+                    .any(|from| position(*from) >= position(state))
         };
         // Without the edges that lead back, source order is a topological order: one pass is enough.
         let mut owners: BTreeMap<StateId, StateId> = BTreeMap::new();
@@ -127,21 +144,32 @@ impl Graph {
     fn hang(&mut self, body: &Body, edges: &BTreeMap<StateId, Vec<Edge>>) {
         // The way from its stage's first sequence to the place where an inner join's code stands.
         let mut places: BTreeMap<StateId, Vec<(SeqId, Slot)>> = BTreeMap::new();
-        for join in self.reachable.iter().copied().filter(|state| self.inner.contains(state)) {
+        for join in self
+            .reachable
+            .iter()
+            .copied()
+            .filter(|state| self.inner.contains(state))
+        {
             let mut ways = Vec::new();
+            let mut jumps = false;
             for (from, edges) in edges {
                 for edge in edges.iter().filter(|edge| edge.to == join) {
                     let mut way = places.get(from).cloned().unwrap_or_default();
                     way.extend(&edge.path);
                     ways.push(way);
+                    jumps |= edge.jump;
                 }
             }
             let [first, others @ ..] = &ways[..] else { continue };
-            if others.is_empty() {
+            if others.is_empty() && !jumps {
                 places.insert(join, first.clone());
                 continue;
             }
-            let same = |depth: &usize| others.iter().all(|way| way.get(*depth).map(|step| step.0) == first.get(*depth).map(|step| step.0));
+            let same = |depth: &usize| {
+                others
+                    .iter()
+                    .all(|way| way.get(*depth).map(|step| step.0) == first.get(*depth).map(|step| step.0))
+            };
             let common = (0..first.len()).take_while(same).count();
             let (seq, _) = first[common - 1];
             let slot = ways.iter().map(|way| way[common - 1].1).min().unwrap_or_default();
@@ -153,46 +181,5 @@ impl Graph {
         for hung in self.hung.values_mut() {
             hung.sort_by_key(|(slot, join)| (*slot, std::cmp::Reverse(body.state(*join).position)));
         }
-    }
-
-    fn connect(&mut self, owners: &BTreeMap<StateId, StateId>, edges: &BTreeMap<StateId, Vec<Edge>>) {
-        for state in &self.reachable {
-            for edge in edges[state].iter().filter(|edge| owners[&edge.to] == edge.to) {
-                let successors = self.successors.entry(owners[state]).or_default();
-                if !successors.contains(&edge.to) {
-                    successors.push(edge.to);
-                }
-            }
-        }
-    }
-
-    fn find_loops(&mut self) {
-        let index: BTreeMap<StateId, usize> = self.stages.iter().copied().zip(0..).collect();
-        let mut last: BTreeMap<usize, usize> = BTreeMap::new();
-        for (from, successors) in &self.successors {
-            for to in successors {
-                let (from, to) = (index[from], index[to]);
-                if to <= from {
-                    let slot = last.entry(to).or_insert(from);
-                    *slot = (*slot).max(from);
-                }
-            }
-        }
-        // A loop that begins inside of another one ends inside of it.
-        let heads: Vec<usize> = last.keys().copied().collect();
-        for inner in heads.iter().rev() {
-            for outer in heads.iter().filter(|outer| *outer < inner) {
-                if last[outer] >= *inner && last[outer] < last[inner] {
-                    let end = last[inner];
-                    last.insert(*outer, end);
-                }
-            }
-        }
-        self.loops = last.into_iter().map(|(head, last)| Loop { head, last }).collect();
-    }
-
-    /// The loop that begins at this stage.
-    pub(crate) fn loop_at(&self, stage: usize) -> Option<Loop> {
-        self.loops.iter().copied().find(|found| found.head == stage)
     }
 }

@@ -1,5 +1,7 @@
 //! The names that a pattern binds.
 
+use std::collections::BTreeSet;
+
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{Ident, Pat, PatIdent};
@@ -16,7 +18,12 @@ pub(crate) fn is_constant(pat: &PatIdent) -> bool {
     pat.by_ref.is_none()
         && pat.mutability.is_none()
         && pat.subpat.is_none()
-        && pat.ident.to_string().chars().next().is_some_and(char::is_uppercase)
+        && pat
+            .ident
+            .to_string()
+            .chars()
+            .next()
+            .is_some_and(char::is_uppercase)
 }
 
 /// The names that `pat` binds, in order, each once (alternatives bind the same names).
@@ -25,7 +32,10 @@ pub(crate) fn bound(pat: &Pat) -> Vec<Bound> {
     impl<'ast> Visit<'ast> for Collector {
         fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
             if !is_constant(pat) && !self.0.iter().any(|bound| bound.ident == pat.ident) {
-                self.0.push(Bound { ident: pat.ident.clone(), mutable: pat.mutability.is_some() });
+                self.0.push(Bound {
+                    ident: pat.ident.clone(),
+                    mutable: pat.mutability.is_some(),
+                });
             }
             visit::visit_pat_ident(self, pat);
         }
@@ -33,6 +43,20 @@ pub(crate) fn bound(pat: &Pat) -> Vec<Bound> {
     }
     let mut collector = Collector(Vec::new());
     collector.visit_pat(pat);
+    collector.0
+}
+
+/// The names that patterns anywhere inside of `expr` bind.
+pub(crate) fn all_bound(expr: &syn::Expr) -> BTreeSet<String> {
+    struct Collector(BTreeSet<String>);
+    impl<'ast> Visit<'ast> for Collector {
+        fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
+            self.0.insert(super::text(&pat.ident));
+            visit::visit_pat_ident(self, pat);
+        }
+    }
+    let mut collector = Collector(BTreeSet::new());
+    collector.visit_expr(expr);
     collector.0
 }
 

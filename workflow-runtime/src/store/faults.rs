@@ -173,7 +173,7 @@ impl fmt::Display for FaultPlan {
 /// let key = Bytes::from_static(b"order/1");
 /// let batch = Batch { conditions: vec![], writes: vec![Write::Put(key.clone(), Bytes::from_static(b"paid"))] };
 ///
-/// let error = store.commit(vec![batch]).await.unwrap_err();
+/// let error = store.commit(&[batch]).await.unwrap_err();
 /// assert_eq!(error.to_string(), "the store is unavailable: crashed");
 /// assert!(store.get(&[key.clone()]).await.is_err());
 /// assert!(store.is_crashed());
@@ -340,7 +340,7 @@ impl<S: Store> Store for FaultyStore<S> {
         })
     }
 
-    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
+    fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>> {
         Box::pin(async move {
             let (fate, delay) = self.commit_fate();
             pause(delay).await;
@@ -391,7 +391,7 @@ mod tests {
         let store = FaultyStore::new(MemoryStore::new(), plan);
         let mut outcomes = Vec::new();
         for _ in 0..200 {
-            outcomes.push(format!("{:?}", store.commit(put("a")).await));
+            outcomes.push(format!("{:?}", store.commit(&put("a")).await));
             outcomes.push(format!("{:?}", store.get(&[Bytes::from_static(b"a")]).await));
         }
         outcomes
@@ -417,9 +417,9 @@ mod tests {
             (FaultPlan::none().crash_after_commit(2), 2),
         ] {
             let store = FaultyStore::new(MemoryStore::new(), plan.clone());
-            assert!(store.commit(put("1")).await.is_ok());
+            assert!(store.commit(&put("1")).await.is_ok());
             for key in ["2", "3"] {
-                let error = store.commit(put(key)).await.unwrap_err();
+                let error = store.commit(&put(key)).await.unwrap_err();
                 assert_eq!(error.to_string(), "the store is unavailable: crashed", "{plan}");
             }
             assert!(store.now_ms().await.is_err());
@@ -434,7 +434,7 @@ mod tests {
             (always(FaultPlan::none().unknown_applied(1.0)), 1),
             (always(FaultPlan::none().unknown_not_applied(1.0)), 0),
         ] {
-            assert!(matches!(store.commit(put("a")).await, Err(Error::Unknown(_))));
+            assert!(matches!(store.commit(&put("a")).await, Err(Error::Unknown(_))));
             assert_eq!(store.inner().len(), applied, "{}", store.plan());
         }
     }

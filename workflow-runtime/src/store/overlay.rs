@@ -38,7 +38,7 @@ impl Overlay {
     /// has not seen yet.
     pub(super) fn judge(
         &mut self,
-        batch: Batch,
+        batch: &Batch,
         read: &mut impl FnMut(&Bytes) -> Result<Option<Bytes>, Error>,
     ) -> Result<Verdict, Error> {
         for (index, condition) in batch.conditions.iter().enumerate() {
@@ -46,10 +46,10 @@ impl Overlay {
                 return Ok(Verdict::Conflict(index));
             }
         }
-        for write in batch.writes {
+        for write in &batch.writes {
             match write {
-                Write::Put(key, value) => self.write(key, Some(value)),
-                Write::Delete(key) => self.write(key, None),
+                Write::Put(key, value) => self.write(key.clone(), Some(value.clone())),
+                Write::Delete(key) => self.write(key.clone(), None),
             }
         }
         Ok(Verdict::Applied)
@@ -146,7 +146,7 @@ mod tests {
                     Write::Delete(other.clone()),
                 ],
             };
-            assert_eq!(overlay.judge(batch, &mut read).unwrap(), Verdict::Applied);
+            assert_eq!(overlay.judge(&batch, &mut read).unwrap(), Verdict::Applied);
         }
         let last = Bytes::from_static(&[99]);
         let writes: Vec<_> = overlay.writes().collect();
@@ -164,7 +164,7 @@ mod tests {
             writes: vec![Write::Put(key, Bytes::new())],
         };
         assert_eq!(
-            overlay.judge(batch, &mut |_| Ok(None)).unwrap(),
+            overlay.judge(&batch, &mut |_| Ok(None)).unwrap(),
             Verdict::Conflict(0)
         );
         assert!(overlay.is_clean());

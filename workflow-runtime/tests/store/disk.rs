@@ -66,7 +66,7 @@ fn batch(number: u64) -> Batch {
 /// Commits numbers from `next` on, until it fails; returns the number that failed.
 async fn fill(store: &EmbeddedStore, mut next: u64, end: u64) -> (u64, Option<Error>) {
     while next < end {
-        match store.commit(vec![batch(next)]).await {
+        match store.commit(&[batch(next)]).await {
             Ok(verdicts) => assert_eq!(verdicts, [Verdict::Applied]),
             Err(error) => return (next, Some(error)),
         }
@@ -112,7 +112,7 @@ async fn check_full_disk(durability: Durability, write_buffer_bytes: u64) {
     // call that succeeds.
     let (marker, hidden) = (folder.join("tree/version"), folder.join("tree/hidden"));
     fs::rename(&marker, &hidden).unwrap();
-    let error = store.commit(vec![batch(next)]).await.unwrap_err();
+    let error = store.commit(&[batch(next)]).await.unwrap_err();
     assert!(matches!(error, Error::Unknown(_)), "{error:?}");
     let error = store.get(&[key(0)]).await.unwrap_err();
     assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
@@ -131,7 +131,7 @@ async fn check_full_disk(durability: Durability, write_buffer_bytes: u64) {
             writes: vec![Write::Put(key, Bytes::from_static(b"s"))],
         }
     };
-    while small < 200 && store.commit(vec![small_batch(small)]).await.is_ok() {
+    while small < 200 && store.commit(&[small_batch(small)]).await.is_ok() {
         small += 1;
     }
 

@@ -1,23 +1,30 @@
-//! Emits the state machine as a sequence of stages.
+//! Emits the state machine: a loop that runs one stage after the other.
 //!
-//! Each stage (see [`graph`](super::graph)) has a slot: an `Option` of what it is entered with. At any time at most one
-//! slot is filled. The stages stand in source order, and each one looks like this:
+//! Each stage (see [`graph`](super::graph)) is an async block: it takes what the stage is entered with, stores it and
+//! performs the operation if it is a durable point, runs the code behind it, and ends by naming the next stage and what
+//! that one is entered with. Because a stage is an async block, `return` and `?` end it with the workflow's output.
 //!
 //! ```text
-//! let (slot_4, slot_7) = match slot_3 {
-//!     Some((operation, (a, b))) => 'stage_3: {
-//!         save a and b; let result = perform(operation).await;
-//!         ...
-//!         break 'stage_3 (Some(..what stage 4 needs..), None)
-//!     }
-//!     None => (None or what was stored at point 4, None),
-//! };
+//! loop {
+//!     let code: Pin<Box<dyn Future<Output = Output> + Send>> = match stage {
+//!         3 => Box::pin(async move {
+//!             'stage: {
+//!                 let (operation, (a, b)) = content, or what was stored at point 3;
+//!                 store a and b; let value = perform(operation).await;
+//!                 ...
+//!                 go to stage 4 with (operation, (b, c)); break 'stage;
+//!             }
+//!             pending().await
+//!         }),
+//!     };
+//! }
 //! ```
 //!
-//! So control falls through from stage to stage; a loop is a `loop` around its stages, left when none of them has filled
-//! the head's slot again. Rustc infers every type from top to bottom as in the source, sees each value on a straight
-//! path (the future holds only what is alive, plus the slots of the loops and branches around it), and needs time
-//! proportional to the number of stages.
+//! What a stage is entered with is boxed. Its type is a tuple that rustc infers: one witness per stage ties the places
+//! that make it to the place that takes it. Every block is a function of its own to rustc, so compile time is
+//! proportional to the number of stages (one large function, or an enum with a type parameter per state, costs the
+//! square of it and more), and the future holds the running stage only. The stages stand in source order, so types are
+//! inferred from top to bottom as in the source.
 
 mod points;
 mod sequences;
@@ -27,24 +34,36 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::Type;
 
 use super::Compiled;
 use super::graph::Graph;
 use super::ir::{BindingId, BindingKind, Bindings, Body, StateId, StateKind};
 use super::liveness::Liveness;
 
-pub(crate) fn expand(body: &Body, graph: &Graph, live: &Liveness) -> Compiled {
-    let expander = Expander::new(body, graph, live);
-    let points = expander.points.keys().map(|number| body.points[*number].name.clone()).collect();
-    Compiled { points, run: expander.run() }
+pub(crate) fn expand(body: &Body, graph: &Graph, live: &Liveness, output: &Type) -> Compiled {
+    let expander = Expander::new(body, graph, live, output);
+    let points = expander
+        .points
+        .keys()
+        .map(|number| body.points[*number].name.clone())
+        .collect();
+    Compiled {
+        points,
+        items: expander.items(),
+        run: expander.run(),
+    }
 }
 
 struct Expander<'a> {
     body: &'a Body,
     graph: &'a Graph,
     live: &'a Liveness,
+    output: &'a Type,
     /// Reachable points, by the number they had in lowering, and their final numbers.
     points: BTreeMap<usize, usize>,
+    /// The number of each stage: 0 for the start, one more than the point's number for points, then the joins.
+    numbers: BTreeMap<StateId, usize>,
     /// Immutable variables that are stored: written once, however many steps they live.
     constants: BTreeSet<BindingId>,
     /// The first point that each stored variable lives across; messages name it.
@@ -55,12 +74,10 @@ struct Expander<'a> {
 /// What is known at the place where code is being emitted.
 #[derive(Clone, Default)]
 struct Scope {
-    /// The stage being emitted.
-    stage: usize,
+    /// Variables that the stage's code mentions.
+    mentioned: Bindings,
     /// Variables declared around this place, in the emitted code.
     declared: Bindings,
-    /// The successors of the stage whose slots its value fills; the other successors' slots are assigned.
-    fills: Vec<StateId>,
     /// For each inner join whose block is open here: the variables that leave the block with the jump.
     open: BTreeMap<StateId, Vec<BindingId>>,
 }
@@ -71,7 +88,7 @@ fn hidden(name: &str) -> Ident {
 }
 
 impl<'a> Expander<'a> {
-    fn new(body: &'a Body, graph: &'a Graph, live: &'a Liveness) -> Self {
+    fn new(body: &'a Body, graph: &'a Graph, live: &'a Liveness, output: &'a Type) -> Self {
         let mut points = BTreeMap::new();
         let mut first_point = BTreeMap::new();
         for state in &graph.stages {
@@ -82,48 +99,66 @@ impl<'a> Expander<'a> {
                 }
             }
         }
-        points.values_mut().enumerate().for_each(|(number, slot)| *slot = number);
+        points
+            .values_mut()
+            .enumerate()
+            .for_each(|(number, slot)| *slot = number);
+        let mut joins = points.len();
+        let numbers = graph.stages.iter().map(|state| {
+            let number = match body.state(*state).kind {
+                StateKind::Start => 0,
+                StateKind::Point(number) => points[&number] + 1,
+                StateKind::Join => {
+                    joins += 1;
+                    joins
+                }
+            };
+            (*state, number)
+        });
+        let numbers = numbers.collect();
         let constants = first_point
             .keys()
             .copied()
             .filter(|id| body.binding(*id).kind == BindingKind::User && !body.binding(*id).mutable)
             .collect();
-        Expander { body, graph, live, points, constants, first_point, context: hidden("__context") }
+        Expander {
+            body,
+            graph,
+            live,
+            output,
+            points,
+            numbers,
+            constants,
+            first_point,
+            context: hidden("__context"),
+        }
     }
 
     fn run(&self) -> TokenStream {
         let items = &self.body.items;
-        let markers = self.markers();
-        let start = self.start();
-        let stages = self.stages();
+        let witnesses = self.graph.stages.iter().map(|id| self.witness(*id));
+        let machine = self.machine();
         let describe = self.describe();
         let checks = self.checks();
         let context = &self.context;
         let scaffold = quote_spanned! {Span::mixed_site()=>
-            let mut __entry = #context.entry(<Self as ::workflow_runtime::Workflow>::POINTS);
-            let mut __halt = ::core::option::Option::None;
-            #start
-            #stages
-            if __entry == ::workflow_runtime::__private::DESCRIBE {
-                #describe
-                __halt = ::core::option::Option::Some(::workflow_runtime::__private::Halt::described());
+            let __entry = #context.entry(<Self as ::workflow_runtime::Workflow>::POINTS);
+            if __entry != ::workflow_runtime::__private::DESCRIBE {
+                #machine
             }
-            return #context.halt(match __halt {
-                ::core::option::Option::Some(__halt) => __halt,
-                ::core::option::Option::None => ::workflow_runtime::__private::Halt::no_such_point(),
-            }).await;
+            #describe
+            return #context.halt(::workflow_runtime::__private::Halt::described()).await;
             #checks
         };
-        quote!(#(#items)* #markers #scaffold)
+        let witnesses = quote_spanned! {Span::mixed_site()=>
+            #(let #witnesses = __Witness(::core::marker::PhantomData);)*
+        };
+        let keepers = self.keepers();
+        quote!(#(#items)* #witnesses #keepers #scaffold)
     }
 
-    fn slot(&self, id: StateId) -> Ident {
-        let name = match self.body.state(id).kind {
-            StateKind::Start => "__start".to_owned(),
-            StateKind::Point(number) => format!("__point{}", self.points[&number]),
-            StateKind::Join => format!("__join{}", id.0),
-        };
-        hidden(&name)
+    fn witness(&self, id: StateId) -> Ident {
+        hidden(&format!("__witness{}", self.numbers[&id]))
     }
 
     /// The variables that a stage is entered with, in a fixed order.
@@ -138,7 +173,11 @@ impl<'a> Expander<'a> {
     fn pattern(&self, id: BindingId) -> TokenStream {
         let binding = self.body.binding(id);
         let ident = &binding.ident;
-        if binding.mutable { quote!(mut #ident) } else { quote!(#ident) }
+        if binding.mutable {
+            quote!(mut #ident)
+        } else {
+            quote!(#ident)
+        }
     }
 
     fn mentions(&self, ids: &[BindingId]) -> TokenStream {

@@ -11,58 +11,40 @@ use super::{Expander, hidden};
 impl Expander<'_> {
     /// The reachable points: state, number in lowering, final number.
     fn all_points(&self) -> impl Iterator<Item = (StateId, usize, usize)> {
-        self.graph.stages.iter().filter_map(|id| match self.body.state(*id).kind {
-            StateKind::Point(number) => Some((*id, number, self.points[&number])),
-            _ => None,
-        })
+        self.graph
+            .stages
+            .iter()
+            .filter_map(|id| match self.body.state(*id).kind {
+                StateKind::Point(number) => Some((*id, number, self.points[&number])),
+                _ => None,
+            })
     }
 
-    /// Per point a variable that learns the type of what the point is entered with, and one that learns what the
-    /// point's variables are kept across.
-    pub(super) fn markers(&self) -> TokenStream {
-        let witnesses = self.all_points().map(|(_, _, point)| self.witness(point));
-        let keepers: BTreeSet<usize> = self.first_point.values().copied().collect();
-        let keepers = keepers.into_iter().map(|number| self.keeper(number));
+    /// The functions that stages share.
+    pub(super) fn items(&self) -> TokenStream {
+        let helpers = self.helpers();
         quote_spanned! {Span::mixed_site()=>
-            #[allow(dead_code)]
-            fn __same<T>(_: &::core::marker::PhantomData<T>, _: &T) {}
-            fn __content<T>(slot: ::core::option::Option<T>) -> T {
-                match slot {
-                    ::core::option::Option::Some(content) => content,
-                    ::core::option::Option::None => ::core::unreachable!(),
-                }
-            }
-            #[allow(dead_code)]
+            #helpers
             fn __operation_of<O, V>(
-                _: ::core::marker::PhantomData<(::workflow_runtime::__private::Prepared<O>, V)>,
+                _: __Witness<(::workflow_runtime::__private::Prepared<O>, V)>,
             ) -> ::core::marker::PhantomData<O> {
                 ::core::marker::PhantomData
             }
-            #(let #witnesses = ::core::marker::PhantomData;)*
-            #(let #keepers = ::core::marker::PhantomData;)*
+            fn __typed<T>(_: __Witness<T>) -> ::core::marker::PhantomData<T> {
+                ::core::marker::PhantomData
+            }
         }
     }
 
-    /// The variable that learns what is kept across a point.
+    /// Per point with stored variables, a variable that learns what they are kept across.
+    pub(super) fn keepers(&self) -> TokenStream {
+        let numbers: BTreeSet<usize> = self.first_point.values().copied().collect();
+        let keepers = numbers.into_iter().map(|number| self.keeper(number));
+        quote!(#(let #keepers = ::core::marker::PhantomData;)*)
+    }
+
     fn keeper(&self, number: usize) -> Ident {
         hidden(&format!("__keeper{}", self.points[&number]))
-    }
-
-    fn witness(&self, point: usize) -> Ident {
-        hidden(&format!("__witness{point}"))
-    }
-
-    pub(super) fn describe(&self) -> TokenStream {
-        self.all_points()
-            .map(|(_, number, point)| {
-                let context = &self.context;
-                let witness = self.witness(point);
-                let span = self.body.points[number].span;
-                let operation = quote_spanned!(span=> __operation_of(#witness));
-                let note = self.awaited(number, "__note", &quote!(#operation, #context, #point));
-                quote!(#note;)
-            })
-            .collect()
     }
 
     /// Calls a function of the trait of what can be awaited, on the user's `await`: what is unmet there is one error,
@@ -74,7 +56,7 @@ impl Expander<'_> {
     }
 
     /// The operation of a point.
-    pub(super) fn operation(&self, number: usize) -> Ident {
+    fn operation(&self, number: usize) -> Ident {
         Ident::new("__operation", self.body.points[number].span)
     }
 
@@ -90,41 +72,49 @@ impl Expander<'_> {
         quote!(::workflow_runtime::__private::tie(#keeper, #call))
     }
 
-    /// What a slot holds when its stage was not reached: what was stored, if this is the point where the instance is
-    /// resumed.
-    pub(super) fn stored(&self, id: StateId) -> TokenStream {
-        let StateKind::Point(number) = self.body.state(id).kind else {
-            return quote!(::core::option::Option::None);
-        };
-        let point = self.points[&number];
-        let entry = point + 1;
+    pub(super) fn describe(&self) -> TokenStream {
+        self.all_points()
+            .map(|(id, number, point)| {
+                let context = &self.context;
+                let span = self.body.points[number].span;
+                let witness = self.witness(id);
+                let operation = quote_spanned!(span=> __operation_of(#witness));
+                let note = self.awaited(number, "__note", &quote!(#operation, #context, #point));
+                quote!(#note;)
+            })
+            .collect()
+    }
+
+    /// The `await` token of a point, for generated code.
+    pub(super) fn await_span(&self, id: StateId) -> Span {
+        match self.body.state(id).kind {
+            StateKind::Point(number) => self.body.points[number].span.resolved_at(Span::mixed_site()),
+            _ => Span::mixed_site(),
+        }
+    }
+
+    /// What was stored at a point, when the instance is resumed there.
+    fn stored(&self, id: StateId, number: usize) -> TokenStream {
         let context = &self.context;
         let names = self.stored_names(id);
-        let or_stop = |restore: TokenStream| {
-            quote_spanned! {Span::mixed_site()=>
-                match #restore {
-                    ::core::result::Result::Ok(__value) => __value,
-                    ::core::result::Result::Err(__error) => break '__restored ::core::result::Result::Err(__error),
-                }
-            }
-        };
-        let operation = or_stop(self.awaited(number, "__restore", &quote!(#context)));
-        let values = self.payload(id).into_iter().map(|binding| {
-            let name = &names[&binding];
-            or_stop(self.keeps(binding, "restore", &quote!(#context, #name)))
+        let label = self.label();
+        let operation = self.awaited(number, "__restore", &quote!(#context));
+        let prepared = self.operation(number);
+        let payload = self.payload(id);
+        let idents: Vec<_> = payload
+            .iter()
+            .map(|binding| &self.body.binding(*binding).ident)
+            .collect();
+        let values = payload.iter().map(|binding| {
+            let name = &names[binding];
+            self.keeps(*binding, "restore", &quote!(#context, #name))
         });
         quote_spanned! {Span::mixed_site()=>
-            if __entry == #entry {
-                __entry = 0;
-                match '__restored: { ::core::result::Result::Ok((#operation, (#(#values,)*),)) } {
-                    ::core::result::Result::Ok(__value) => ::core::option::Option::Some(__value),
-                    ::core::result::Result::Err(__error) => {
-                        __halt = ::core::option::Option::Some(__error);
-                        ::core::option::Option::None
-                    }
-                }
-            } else {
-                ::core::option::Option::None
+            {
+                let ::core::option::Option::Some(#prepared) = __read(__next, #operation)
+                else { break #label };
+                #(let ::core::option::Option::Some(#idents) = __read(__next, #values) else { break #label };)*
+                (#prepared, (#(#idents,)*),)
             }
         }
     }
@@ -147,41 +137,63 @@ impl Expander<'_> {
                 };
                 let count = used.entry(base.clone()).or_default();
                 *count += 1;
-                (binding, if *count == 1 { base } else { format!("{base}#{count}") })
+                (
+                    binding,
+                    if *count == 1 {
+                        base
+                    } else {
+                        format!("{base}#{count}")
+                    },
+                )
             })
             .collect()
     }
 
     /// The transition to a point: prepares the operation, and fills the point's slot.
     pub(super) fn prepare(&self, id: StateId, operation: &syn::Expr) -> TokenStream {
-        let StateKind::Point(number) = self.body.state(id).kind else { return TokenStream::new() };
+        let StateKind::Point(number) = self.body.state(id).kind else {
+            return TokenStream::new();
+        };
         let context = &self.context;
-        let awaited = Ident::new("__awaited", self.body.points[number].span);
+        let span = self.body.points[number].span;
+        let awaited = Ident::new("__awaited", span);
         let prepare = self.awaited(number, "__prepare", &quote!(#awaited, #context));
         let prepared = self.operation(number);
-        let witness = self.witness(self.points[&number]);
         // A variable that was moved before is still needed behind the await, where the compiler shall say so.
-        let span = self.body.points[number].span;
         let variables = self.payload(id).into_iter().map(|id| {
             let mut ident = self.body.binding(id).ident.clone();
             ident.set_span(span.resolved_at(ident.span()));
             ident
         });
         let variables = quote!((#(#variables,)*));
+        let go = self.go(
+            id,
+            &quote_spanned!(Span::mixed_site()=> (#prepared, #variables,)),
+        );
         quote_spanned! {Span::mixed_site()=>
             let #awaited = #operation;
             let #prepared = #prepare;
-            let __entered = (#prepared, #variables,);
-            if false { __same(&#witness, &__entered); }
+            #go
         }
     }
 
-    pub(super) fn perform(&self, id: StateId, number: usize, result: BindingId) -> TokenStream {
+    /// What a point does before the code behind it.
+    pub(super) fn perform(
+        &self,
+        id: StateId,
+        number: usize,
+        variables: &TokenStream,
+        value: Option<&TokenStream>,
+    ) -> TokenStream {
         let context = &self.context;
         let point = self.points[&number];
-        let result = &self.body.binding(result).ident;
         let names = self.stored_names(id);
         let saver = hidden("__saver");
+        let stored = self.stored(id, number);
+        let operation = self.operation(number);
+        let perform = self.awaited(number, "__perform", &quote!(#operation, #context));
+        let perform = quote_spanned!(self.body.points[number].span=> #perform.await);
+        let witness = self.witness(id);
         let saves: Vec<_> = self
             .payload(id)
             .into_iter()
@@ -201,15 +213,18 @@ impl Expander<'_> {
                 quote!(#call;)
             })
             .collect();
-        let operation = self.operation(number);
-        let perform = self.awaited(number, "__perform", &quote!(#operation, #context));
-        let perform = quote_spanned!(self.body.points[number].span=> #perform.await);
-        let binder = if saves.is_empty() { quote!(_) } else { quote!(mut #saver) };
+        let binder = if saves.is_empty() {
+            quote!(_)
+        } else {
+            quote!(mut #saver)
+        };
         quote_spanned! {Span::mixed_site()=>
-            if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &#operation) {
-                #(#saves)*
-            }
-            let #result = #perform;
+            let (#operation, #variables,) = match __content {
+                ::core::option::Option::None => #stored,
+                __content => __unboxed(#witness, __content),
+            };
+            if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &#operation) { #(#saves)* }
+            let #value = #perform;
         }
     }
 
@@ -228,12 +243,12 @@ impl Expander<'_> {
     /// at the first point that it lives across.
     pub(super) fn checks(&self) -> TokenStream {
         let across = hidden("__across");
-        let checks = self.all_points().filter_map(|(id, number, point)| {
+        let checks = self.all_points().filter_map(|(id, number, _)| {
             let payload = self.payload(id);
             if !payload.iter().any(|binding| self.first_point[binding] == number) {
                 return None;
             }
-            let (witness, keeper) = (self.witness(point), self.keeper(number));
+            let (witness, keeper) = (self.witness(id), self.keeper(number));
             let (mut fields, mut checks) = (Vec::new(), Vec::new());
             for binding in &payload {
                 let info = self.body.binding(*binding);
@@ -248,7 +263,7 @@ impl Expander<'_> {
                 });
             }
             Some(quote_spanned! {Span::mixed_site()=>
-                let (_, (#(#fields,)*),) = ::workflow_runtime::__private::unwitness(&#witness);
+                let (_, (#(#fields,)*),) = ::workflow_runtime::__private::unwitness(&__typed(#witness));
                 let #across =
                     (&::workflow_runtime::__private::Named::new(__operation_of(#witness))).__across();
                 #(#checks)*

@@ -3,10 +3,11 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
+use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, Stmt};
 
 use super::super::graph::Slot;
-use super::super::ir::{BindingId, End, Node, SeqId, StateId};
+use super::super::ir::{BindingId, End, Jump, Node, SeqId, StateId};
 use super::{Expander, Scope};
 
 impl Expander<'_> {
@@ -33,16 +34,32 @@ impl Expander<'_> {
     }
 
     /// A labelled block around the rest of a sequence, and behind it the join that the block's jumps lead to.
-    fn hung(&self, id: SeqId, slot: Slot, join: StateId, rest: &[(Slot, StateId)], mut scope: Scope) -> TokenStream {
+    fn hung(
+        &self,
+        id: SeqId,
+        slot: Slot,
+        join: StateId,
+        rest: &[(Slot, StateId)],
+        mut scope: Scope,
+    ) -> TokenStream {
         let info = self.body.state(join);
-        let leaving: Vec<BindingId> =
-            self.live.live[join.0].iter().copied().filter(|id| !scope.declared.contains(id)).collect();
+        let leaving: Vec<BindingId> = self.live.live[join.0]
+            .iter()
+            .copied()
+            .filter(|id| !scope.declared.contains(id))
+            .collect();
         let mut inside = scope.clone();
         inside.open.insert(join, leaving.clone());
         let block = self.part(id, slot, rest, inside);
         let label = self.join_label(join);
-        let patterns = info.value.iter().chain(&leaving).map(|binding| self.pattern(*binding));
-        let ty = info.value.map(|_| info.ty.as_ref().map_or_else(|| quote!(_), |ty| quote!(#ty)));
+        let patterns = info
+            .value
+            .iter()
+            .chain(&leaving)
+            .map(|binding| self.pattern(*binding));
+        let ty = info
+            .value
+            .map(|_| info.ty.as_ref().map_or_else(|| quote!(_), |ty| quote!(#ty)));
         let types = ty.into_iter().chain(leaving.iter().map(|_| quote!(_)));
         scope.declared.extend(info.value);
         scope.declared.extend(&leaving);
@@ -59,36 +76,99 @@ impl Expander<'_> {
 
     fn node(&self, node: &Node, scope: &mut Scope) -> TokenStream {
         match node {
-            Node::Let { attrs, pat, init, defs, .. } => {
-                // A stage that only declares a variable says nothing of its type; any type will do there.
-                let typed = match (init, defs.as_slice()) {
-                    (None, [id]) => {
-                        let ident = &self.body.binding(*id).ident;
-                        Some(quote!(if false { #ident = ::core::unreachable!(); }))
-                    }
-                    _ => None,
-                };
-                let init = init.as_ref().map(|init| quote!(= #init));
+            // A variable that only later stages assign is declared there.
+            Node::Let { init: None, defs, .. } if defs.iter().all(|id| !scope.mentioned.contains(id)) => {
+                self.rebinds(defs)
+            }
+            Node::Let {
+                attrs,
+                pat,
+                init,
+                defs,
+                jumps,
+                ..
+            } => {
+                let init = init.as_ref().map(|init| {
+                    let init = self.with_jumps(init, jumps, scope);
+                    quote!(= #init)
+                });
                 let rebinds = self.rebinds(defs);
                 scope.declared.extend(defs);
-                quote!(#(#attrs)* let #pat #init; #typed #rebinds)
+                quote!(#(#attrs)* let #pat #init; #rebinds)
             }
-            Node::LetElse { attrs, pat, init, defs, otherwise, .. } => {
+            Node::LetElse {
+                attrs,
+                pat,
+                init,
+                defs,
+                otherwise,
+                ..
+            } => {
                 let otherwise = self.seq(*otherwise, scope.clone());
                 let rebinds = self.rebinds(defs);
                 scope.declared.extend(defs);
                 quote!(#(#attrs)* let #pat = #init else { #otherwise }; #rebinds)
             }
-            Node::Stmt { stmt: Stmt::Expr(expr, None), .. } if ends_like_a_block(expr) => quote!(#expr),
-            Node::Stmt { stmt: Stmt::Expr(expr, None), .. } => quote!(#expr;),
-            Node::Stmt { stmt: Stmt::Macro(stmt), .. } => {
+            Node::Stmt {
+                stmt: Stmt::Expr(expr, None),
+                jumps,
+                ..
+            } if !jumps.is_empty() => self.with_jumps(expr, jumps, scope),
+            Node::Stmt {
+                stmt: Stmt::Expr(expr, None),
+                ..
+            } if ends_like_a_block(expr) => quote!(#expr),
+            Node::Stmt {
+                stmt: Stmt::Expr(expr, None),
+                ..
+            } => quote!(#expr;),
+            Node::Stmt {
+                stmt: Stmt::Macro(stmt),
+                ..
+            } => {
                 let mac = &stmt.mac;
                 let attrs = &stmt.attrs;
                 quote!(#(#attrs)* #mac;)
             }
             Node::Stmt { stmt, .. } => quote!(#stmt),
-            Node::Leave { .. } => TokenStream::new(),
+            // What a guard holds must be free before the code behind its scope.
+            Node::Leave { scoped } => {
+                let ended = |id: &&BindingId| self.body.binding(**id).scoped && scope.declared.contains(id);
+                let idents = scoped
+                    .iter()
+                    .rev()
+                    .filter(ended)
+                    .map(|id| &self.body.binding(*id).ident);
+                quote!(#(::core::mem::drop(#idents);)*)
+            }
         }
+    }
+
+    /// A loop with its jumps put in.
+    fn with_jumps(&self, expr: &Expr, jumps: &[Jump], scope: &Scope) -> TokenStream {
+        if jumps.is_empty() {
+            return quote!(#expr);
+        }
+        struct Filler(Vec<TokenStream>);
+        impl VisitMut for Filler {
+            fn visit_expr_mut(&mut self, expr: &mut Expr) {
+                visit_mut::visit_expr_mut(self, expr);
+                if let Expr::Macro(found) = expr
+                    && found.mac.path.is_ident("__jump")
+                    && let Ok(number) = found.mac.parse_body::<syn::LitInt>()
+                    && let Ok(number) = number.base10_parse::<usize>()
+                {
+                    *expr = Expr::Verbatim(std::mem::take(&mut self.0[number]));
+                }
+            }
+        }
+        let code = jumps.iter().map(|jump| {
+            let code = self.goto(jump.state, jump.value.as_ref(), scope.clone());
+            quote!({ #code })
+        });
+        let mut expr = expr.clone();
+        Filler(code.collect()).visit_expr_mut(&mut expr);
+        quote!(#expr)
     }
 
     fn end(&self, end: &End, scope: Scope) -> TokenStream {
@@ -96,12 +176,14 @@ impl Expander<'_> {
             End::Diverges => TokenStream::new(),
             End::Return { value, .. } => quote!(return #value;),
             End::Goto { state, value, .. } => self.goto(*state, value.as_ref(), scope),
-            End::Point { state, operation, .. } => {
-                let prepare = self.prepare(*state, operation);
-                let fill = self.fill(*state, &quote_spanned!(Span::mixed_site()=> __entered), &scope);
-                quote!(#prepare #fill)
-            }
-            End::If { cond, defs, then, otherwise, .. } => {
+            End::Point { state, operation, .. } => self.prepare(*state, operation),
+            End::If {
+                cond,
+                defs,
+                then,
+                otherwise,
+                ..
+            } => {
                 let rebinds = self.rebinds(defs);
                 let mut holds = scope.clone();
                 holds.declared.extend(defs);
@@ -168,7 +250,7 @@ impl Expander<'_> {
         }
         let value = info.value.and(value).map(typed);
         let variables = self.mentions(&self.payload(id));
-        self.fill(id, &quote!((#value #variables,)), &scope)
+        self.go(id, &quote!((#value #variables,)))
     }
 }
 
@@ -176,6 +258,12 @@ impl Expander<'_> {
 fn ends_like_a_block(expr: &Expr) -> bool {
     matches!(
         expr,
-        Expr::If(_) | Expr::Match(_) | Expr::Block(_) | Expr::Unsafe(_) | Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_)
+        Expr::If(_)
+            | Expr::Match(_)
+            | Expr::Block(_)
+            | Expr::Unsafe(_)
+            | Expr::Loop(_)
+            | Expr::While(_)
+            | Expr::ForLoop(_)
     )
 }

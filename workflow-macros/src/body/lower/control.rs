@@ -1,13 +1,18 @@
 //! Branches, loops and jumps.
 
-use proc_macro2::{Ident, Span};
-use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
-use syn::{BinOp, Expr, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Pat, UnOp, parse_quote, parse_quote_spanned};
+use std::rc::Rc;
 
-use super::super::ir::{Arm, BindingKind, Effects, End, Node, StateId};
-use super::super::{flow, pattern, rename};
-use super::{Dest, Lowerer, Target, hoist};
+use proc_macro2::{Ident, Span};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{
+    BinOp, Expr, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Pat, Stmt, UnOp, parse_quote,
+    parse_quote_spanned,
+};
+
+use super::super::ir::{Arm, BindingKind, Effects, End, Jump, Node, Source, StateId, StateKind};
+use super::super::{flow, needs, pattern, rename};
+use super::{Dest, Lowerer, Target, hoist, jumps};
 
 impl Lowerer<'_> {
     /// Lowers a condition. Behind it, the current sequence is the one where it holds, with the variables of its `let`
@@ -73,7 +78,13 @@ impl Lowerer<'_> {
         self.declare_condition(&mut cond, rename_scope, &mut defs);
         let then = self.new_seq();
         let not = self.new_seq();
-        self.close(End::If { cond, effects, defs: defs.clone(), then, otherwise: not });
+        self.close(End::If {
+            cond,
+            effects,
+            defs: defs.clone(),
+            then,
+            otherwise: not,
+        });
         self.current = not;
         self.goto(otherwise, None);
         self.current = then;
@@ -111,7 +122,9 @@ impl Lowerer<'_> {
         let (dest, after) = self.destination(dest);
         let mut then = expr.then_branch.clone();
         let mark = self.scope.len();
-        self.condition(&expr.cond, otherwise, &mut |from, to| rename::block(&mut then, from, to));
+        self.condition(&expr.cond, otherwise, &mut |from, to| {
+            rename::block(&mut then, from, to)
+        });
         self.block(&then, dest);
         self.finish_branch(mark, after);
         self.enter(otherwise);
@@ -126,7 +139,11 @@ impl Lowerer<'_> {
     }
 
     pub(super) fn match_(&mut self, expr: &ExprMatch, dest: Dest) {
-        let scrutinee = if self.needs(&expr.expr) { self.operand(&expr.expr) } else { (*expr.expr).clone() };
+        let scrutinee = if self.needs(&expr.expr) {
+            self.operand(&expr.expr)
+        } else {
+            (*expr.expr).clone()
+        };
         let (dest, after) = self.destination(dest);
         let effects = self.effects_of(&scrutinee);
         let mark = self.scope.len();
@@ -145,15 +162,29 @@ impl Lowerer<'_> {
                 }
             });
             self.scope.extend(&defs);
-            let guard_effects = guard.as_ref().map(|guard| self.effects_of(guard)).unwrap_or_default();
+            let guard_effects = guard
+                .as_ref()
+                .map(|guard| self.effects_of(guard))
+                .unwrap_or_default();
             let seq = self.new_seq();
             self.current = seq;
             self.branch(&body, dest);
             self.finish_branch(mark, after);
-            arms.push(Arm { attrs: arm.attrs.clone(), pat, guard, guard_effects, defs, body: seq });
+            arms.push(Arm {
+                attrs: arm.attrs.clone(),
+                pat,
+                guard,
+                guard_effects,
+                defs,
+                body: seq,
+            });
         }
         self.current = from;
-        self.close(End::Match { scrutinee, effects, arms });
+        self.close(End::Match {
+            scrutinee,
+            effects,
+            arms,
+        });
         if let Some(after) = after {
             self.enter(after);
         }
@@ -201,8 +232,12 @@ impl Lowerer<'_> {
         };
         self.goto(head, None);
         self.enter(head);
-        let target =
-            Target { label: label(expr.label.as_ref()), is_loop: true, on_break, on_continue: Some(head) };
+        let target = Target {
+            label: label(expr.label.as_ref()),
+            is_loop: true,
+            on_break,
+            on_continue: Some(head),
+        };
         self.target(target, |this| this.block(&expr.body, Dest::Discard));
         self.goto(head, None);
         if let Some(after) = after {
@@ -223,7 +258,9 @@ impl Lowerer<'_> {
             on_break: Dest::Join(after),
             on_continue: Some(head),
         };
-        self.condition(&expr.cond, after, &mut |from, to| rename::block(&mut body, from, to));
+        self.condition(&expr.cond, after, &mut |from, to| {
+            rename::block(&mut body, from, to)
+        });
         self.target(target, |this| this.block(&body, Dest::Discard));
         self.leave(mark);
         self.goto(head, None);
@@ -232,25 +269,33 @@ impl Lowerer<'_> {
 
     pub(super) fn for_(&mut self, expr: &ExprForLoop) {
         let mark = self.scope.len();
-        let source = if self.needs(&expr.expr) { self.operand(&expr.expr) } else { (*expr.expr).clone() };
+        let source = if self.needs(&expr.expr) {
+            self.operand(&expr.expr)
+        } else {
+            (*expr.expr).clone()
+        };
         let span = expr.expr.span();
         let state = self.loop_state(&expr.pat, span);
         let ident = self.body.binding(state).ident.clone();
         let (init, next): (Expr, Expr) = match hoist::borrowed_collection(&source) {
             Some((place, mutable)) => {
                 let (borrow, ordered) = if mutable {
-                    (quote_spanned!(span=> &mut #place), quote_spanned!(span=> ::workflow_runtime::__private::OrderedMut))
+                    (
+                        quote_spanned!(span=> &mut #place),
+                        quote_spanned!(span=> ::workflow_runtime::__private::OrderedMut),
+                    )
                 } else {
-                    (quote_spanned!(span=> &#place), quote_spanned!(span=> ::workflow_runtime::__private::Ordered))
+                    (
+                        quote_spanned!(span=> &#place),
+                        quote_spanned!(span=> ::workflow_runtime::__private::Ordered),
+                    )
+                };
+                let next = quote_spanned! {span=>
+                    match #borrow { __collection => #ordered::next_item(__collection, &mut #ident) }
                 };
                 (
                     parse_quote!(::workflow_runtime::__private::Cursor::new()),
-                    {
-                        let next = quote_spanned! {span=>
-                            match #borrow { __collection => #ordered::next_item(__collection, &mut #ident) }
-                        };
-                        parse_quote!(#next)
-                    },
+                    parse_quote!(#next),
                 )
             }
             None => {
@@ -275,6 +320,7 @@ impl Lowerer<'_> {
             init: Some(init),
             effects,
             defs: vec![state],
+            jumps: Vec::new(),
         });
         self.scope.push(state);
 
@@ -306,7 +352,11 @@ impl Lowerer<'_> {
                 body: none,
             },
         ];
-        self.close(End::Match { scrutinee: next, effects, arms });
+        self.close(End::Match {
+            scrutinee: next,
+            effects,
+            arms,
+        });
         self.current = none;
         self.goto(after, None);
         self.current = some;
@@ -326,9 +376,12 @@ impl Lowerer<'_> {
 
     /// The variable that holds what a `for` loop still has to visit; it is stored under the pattern's first name.
     fn loop_state(&mut self, pat: &Pat, span: Span) -> super::super::ir::BindingId {
-        let name = pattern::bound(pat).first().map_or_else(|| "_".to_owned(), |bound| flow::text(&bound.ident));
+        let name = pattern::bound(pat)
+            .first()
+            .map_or_else(|| "_".to_owned(), |bound| flow::text(&bound.ident));
         let number = self.body.bindings.len();
-        let ident = Ident::new(&format!("__for_{number}_{}", name.trim_start_matches('_')).trim_end_matches('_'), span);
+        let name_part = name.trim_start_matches('_');
+        let ident = Ident::new(format!("__for_{number}_{name_part}").trim_end_matches('_'), span);
         let id = self.new_binding(ident, true, BindingKind::Loop);
         self.body.bindings[id.0].name = format!("for {name}");
         id
@@ -342,22 +395,115 @@ impl Lowerer<'_> {
             }
             dest => (dest, None),
         };
-        let target =
-            Target { label: label(expr.label.as_ref()), is_loop: false, on_break, on_continue: None };
-        self.target(target, |this| this.block(&expr.block, if after.is_some() { Dest::Discard } else { dest }));
+        let target = Target {
+            label: label(expr.label.as_ref()),
+            is_loop: false,
+            on_break,
+            on_continue: None,
+        };
+        self.target(target, |this| {
+            this.block(&expr.block, if after.is_some() { Dest::Discard } else { dest })
+        });
         if let Some(after) = after {
             self.goto(after, None);
             self.enter(after);
         }
     }
 
+    // Loops without awaits that jump out to code that is lowered.
+
+    /// A loop without awaits stays as it was written, even if it jumps to code that does not; unless it hides the name of
+    /// a variable that its jumps carry.
+    pub(super) fn is_plain_loop(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_))
+            && !needs::awaits(expr)
+            && (self.revisions.apart.is_empty()
+                || !self.revisions.apart.contains(&expr.to_token_stream().to_string()))
+    }
+
+    /// Emits such a loop as it was written, with its jumps replaced; the answer is the loop's value.
+    pub(super) fn plain_loop(&mut self, expr: &Expr, wants_value: bool) -> Option<Expr> {
+        let effects = self.effects_of(expr);
+        let source = Rc::new(Source {
+            text: expr.to_token_stream().to_string(),
+            binds: pattern::all_bound(expr),
+        });
+        let mut expr = expr.clone();
+        let (jumps, unknown) = jumps::replace(&mut expr, |label| {
+            let target = self.find(Some(label), false)?;
+            Some((self.targets[target].on_break, self.targets[target].on_continue))
+        });
+        for span in unknown {
+            self.unknown_label(span);
+        }
+        let mut resolved = Vec::new();
+        for jump in jumps {
+            let state = match (jump.to, jump.continues) {
+                ((_, Some(head)), true) => head,
+                ((Dest::Join(join), _), false) => join,
+                _ => self.return_join(),
+            };
+            let carries = self.body.state(state).value.is_some();
+            let value = jump
+                .value
+                .or_else(|| carries.then(|| parse_quote!(())))
+                .filter(|_| carries);
+            resolved.push(Jump {
+                state,
+                value,
+                source: source.clone(),
+            });
+        }
+        let jumps = resolved;
+        if !wants_value {
+            self.push(Node::Stmt {
+                stmt: Stmt::Expr(expr, None),
+                effects,
+                jumps,
+            });
+            return None;
+        }
+        let id = self.fresh("temporary", true, BindingKind::Temporary, expr.span());
+        let ident = self.body.binding(id).ident.clone();
+        let pat = parse_quote!(mut #ident);
+        self.push(Node::Let {
+            attrs: Vec::new(),
+            pat,
+            init: Some(expr),
+            effects,
+            defs: vec![id],
+            jumps,
+        });
+        self.scope.push(id);
+        Some(self.mention(id))
+    }
+
+    /// A join whose value is the workflow's output.
+    fn return_join(&mut self) -> StateId {
+        let value = self.fresh("value", false, BindingKind::Temporary, self.closing);
+        let join = self.new_state(StateKind::Join, Some(value), None);
+        let (current, mark) = (self.current, self.scope.len());
+        self.enter(join);
+        let value = self.mention(value);
+        self.deliver(value, Dest::Return);
+        self.scope.truncate(mark);
+        self.current = current;
+        join
+    }
+
     // Jumps.
 
     pub(super) fn break_(&mut self, expr: &syn::ExprBreak) {
         let value = expr.expr.as_ref().map(|value| {
-            if self.needs(value) { self.operand(value) } else { (**value).clone() }
+            if self.needs(value) {
+                self.operand(value)
+            } else {
+                (**value).clone()
+            }
         });
-        let Some(target) = self.find(expr.label.as_ref(), false) else { return self.unknown_label(expr.span()) };
+        let Some(target) = self.find(expr.label.as_ref(), false) else {
+            return self.unknown_label(expr.span());
+        };
         match self.targets[target].on_break {
             Dest::Return => self.deliver(value.unwrap_or_else(|| parse_quote!(())), Dest::Return),
             Dest::Join(state) if self.body.state(state).value.is_some() => {
@@ -374,7 +520,10 @@ impl Lowerer<'_> {
     }
 
     pub(super) fn continue_(&mut self, expr: &syn::ExprContinue) {
-        match self.find(expr.label.as_ref(), true).and_then(|target| self.targets[target].on_continue) {
+        match self
+            .find(expr.label.as_ref(), true)
+            .and_then(|target| self.targets[target].on_continue)
+        {
             Some(head) => self.goto(head, None),
             None => self.unknown_label(expr.span()),
         }
@@ -382,7 +531,9 @@ impl Lowerer<'_> {
 
     fn find(&self, label: Option<&syn::Lifetime>, needs_loop: bool) -> Option<usize> {
         self.targets.iter().rposition(|target| match label {
-            Some(label) => target.label.as_deref() == Some(&label.ident.to_string()) && (!needs_loop || target.is_loop),
+            Some(label) => {
+                target.label.as_deref() == Some(&label.ident.to_string()) && (!needs_loop || target.is_loop)
+            }
             None => target.is_loop,
         })
     }

@@ -13,6 +13,10 @@ impl Lowerer<'_> {
         if !self.needs(expr) {
             return self.deliver(expr.clone(), dest);
         }
+        if self.is_plain_loop(expr) {
+            let value = self.operand(expr);
+            return self.deliver(value, dest);
+        }
         match expr {
             Expr::If(inner) if inner.else_branch.is_some() => self.if_(inner, dest),
             Expr::Match(inner) => self.match_(inner, dest),
@@ -39,6 +43,10 @@ impl Lowerer<'_> {
                 _ => self.deliver(expr.clone(), Dest::Discard),
             };
         }
+        if self.is_plain_loop(expr) {
+            self.plain_loop(expr, false);
+            return;
+        }
         match expr {
             Expr::If(inner) => self.if_(inner, Dest::Discard),
             Expr::Match(inner) => self.match_(inner, Dest::Discard),
@@ -60,23 +68,43 @@ impl Lowerer<'_> {
                 self.deliver(value, Dest::Discard);
             }
         }
-        self.check_point_name_used();
     }
 
     /// Sends a plain value to `dest`.
     pub(super) fn deliver(&mut self, value: Expr, dest: Dest) {
         let flow = flow::of_expr(&value);
-        let effects = self.effects(&flow);
+        let mut effects = self.effects(&flow);
+        let mark = match dest {
+            Dest::Return => self.body.params.len(),
+            Dest::Join(state) => self.body.state(state).scope.len(),
+            Dest::Discard => self.scope.len(),
+        };
+        effects.ends = self.scope.get(mark..).unwrap_or_default().to_vec();
         match dest {
             _ if flow.diverges => {
-                self.push(Node::Stmt { stmt: Stmt::Expr(value, Some(Default::default())), effects });
+                self.push(Node::Stmt {
+                    stmt: Stmt::Expr(value, Some(Default::default())),
+                    effects,
+                    jumps: Vec::new(),
+                });
                 self.close(End::Diverges);
             }
-            Dest::Return => self.close(End::Return { value: Some(value), effects }),
-            Dest::Join(state) => self.close(End::Goto { state, value: Some(value), effects }),
+            Dest::Return => self.close(End::Return {
+                value: Some(value),
+                effects,
+            }),
+            Dest::Join(state) => self.close(End::Goto {
+                state,
+                value: Some(value),
+                effects,
+            }),
             Dest::Discard => {
                 if !matches!(&value, Expr::Tuple(tuple) if tuple.elems.is_empty()) {
-                    self.push(Node::Stmt { stmt: Stmt::Expr(value, Some(Default::default())), effects });
+                    self.push(Node::Stmt {
+                        stmt: Stmt::Expr(value, Some(Default::default())),
+                        effects,
+                        jumps: Vec::new(),
+                    });
                 }
             }
         }
@@ -85,6 +113,7 @@ impl Lowerer<'_> {
     /// As [`operand`](Self::operand), for a value whose type is written down.
     pub(super) fn typed_operand(&mut self, expr: &Expr, ty: Option<Type>) -> Expr {
         match expr {
+            _ if self.is_plain_loop(expr) => self.operand(expr),
             Expr::If(_) | Expr::Match(_) | Expr::Loop(_) | Expr::Block(_) => self.joined(expr, ty),
             other => self.operand(other),
         }
@@ -106,6 +135,9 @@ impl Lowerer<'_> {
     pub(super) fn operand(&mut self, expr: &Expr) -> Expr {
         if !self.needs(expr) {
             return expr.clone();
+        }
+        if self.is_plain_loop(expr) {
+            return self.plain_loop(expr, true).unwrap_or_else(|| parse_quote!(()));
         }
         let mut expr = expr.clone();
         match &mut expr {
@@ -140,7 +172,7 @@ impl Lowerer<'_> {
             }
             Expr::Binary(inner) => {
                 let mut parts = vec![(*inner.left).clone(), (*inner.right).clone()];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, false);
                 *inner.right = parts.remove(1);
                 *inner.left = parts.remove(0);
             }
@@ -154,20 +186,28 @@ impl Lowerer<'_> {
             Expr::Call(inner) => {
                 let mut parts = vec![(*inner.func).clone()];
                 parts.extend(inner.args.iter().cloned());
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, false);
                 *inner.func = parts.remove(0);
-                inner.args.iter_mut().zip(parts).for_each(|(arg, part)| *arg = part);
+                inner
+                    .args
+                    .iter_mut()
+                    .zip(parts)
+                    .for_each(|(arg, part)| *arg = part);
             }
             Expr::MethodCall(inner) => {
                 let mut parts = vec![(*inner.receiver).clone()];
                 parts.extend(inner.args.iter().cloned());
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, true);
                 *inner.receiver = parts.remove(0);
-                inner.args.iter_mut().zip(parts).for_each(|(arg, part)| *arg = part);
+                inner
+                    .args
+                    .iter_mut()
+                    .zip(parts)
+                    .for_each(|(arg, part)| *arg = part);
             }
             Expr::Index(inner) => {
                 let mut parts = vec![(*inner.expr).clone(), (*inner.index).clone()];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, true);
                 *inner.index = parts.remove(1);
                 *inner.expr = parts.remove(0);
             }
@@ -182,7 +222,11 @@ impl Lowerer<'_> {
             }
             Expr::Repeat(inner) => *inner.expr = self.operand(&inner.expr),
             Expr::Range(inner) => {
-                let ends = inner.start.as_deref_mut().into_iter().chain(inner.end.as_deref_mut());
+                let ends = inner
+                    .start
+                    .as_deref_mut()
+                    .into_iter()
+                    .chain(inner.end.as_deref_mut());
                 self.sequence_punctuated(ends);
             }
             Expr::Macro(inner) => self.macro_(inner),
@@ -211,7 +255,11 @@ impl Lowerer<'_> {
         let join = self.new_state(StateKind::Join, Some(value), None);
         let decided = self.join();
         let mark = self.scope.len();
-        let left: Expr = if short { parse_quote!(!(#left)) } else { left.clone() };
+        let left: Expr = if short {
+            parse_quote!(!(#left))
+        } else {
+            left.clone()
+        };
         self.condition_value(&left, decided);
         self.value(right, Dest::Join(join));
         self.scope.truncate(mark);
@@ -225,13 +273,15 @@ impl Lowerer<'_> {
         match macros::parse(&expr.mac) {
             Some(macros::Known::List { mut args, format, .. }) => {
                 let named = |arg: &Expr| format && matches!(arg, Expr::Assign(_));
-                let values = args.iter_mut().map(|arg| if named(arg) { named_value(arg) } else { arg });
+                let values = args
+                    .iter_mut()
+                    .map(|arg| if named(arg) { named_value(arg) } else { arg });
                 self.sequence_punctuated(values);
                 expr.mac.tokens = quote::quote!(#args);
             }
             Some(macros::Known::Repeat { value, count }) => {
                 let mut parts = vec![value, count];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, false);
                 let (value, count) = (&parts[0], &parts[1]);
                 expr.mac.tokens = quote::quote!(#value; #count);
             }
@@ -246,14 +296,18 @@ impl Lowerer<'_> {
     fn sequence_punctuated<'e>(&mut self, exprs: impl Iterator<Item = &'e mut Expr>) {
         let slots: Vec<&mut Expr> = exprs.collect();
         let mut parts: Vec<Expr> = slots.iter().map(|slot| (**slot).clone()).collect();
-        self.sequence(&mut parts);
+        self.sequence(&mut parts, false);
         slots.into_iter().zip(parts).for_each(|(slot, part)| *slot = part);
     }
 
     /// Lowers sub-expressions that are evaluated from left to right. What stands before an await and could be observed
     /// there is evaluated into a temporary.
-    fn sequence(&mut self, parts: &mut [Expr]) {
-        let Some(last) = parts.iter().rposition(|part| self.needs(part)) else { return };
+    ///
+    /// With `place_first` the first one is a place that stays where it is, as the receiver of a method that borrows it.
+    fn sequence(&mut self, parts: &mut [Expr], place_first: bool) {
+        let Some(last) = parts.iter().rposition(|part| self.needs(part)) else {
+            return;
+        };
         for index in 0..last {
             let (done, rest) = parts.split_at_mut(index + 1);
             let part = &mut done[index];
@@ -261,7 +315,12 @@ impl Lowerer<'_> {
                 *part = self.operand(part);
             }
             let later = &rest[..last - index];
-            if !hoist::can_wait(part, later) {
+            let waits = if place_first && index == 0 {
+                hoist::place_can_wait(part, later)
+            } else {
+                hoist::can_wait(part, later)
+            };
+            if !waits {
                 *part = self.temporary(part.clone());
             }
         }
@@ -279,6 +338,7 @@ impl Lowerer<'_> {
             init: Some(value),
             effects,
             defs: vec![id],
+            jumps: Vec::new(),
         });
         self.scope.push(id);
         self.mention(id)

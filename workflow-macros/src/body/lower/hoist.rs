@@ -6,13 +6,24 @@ use syn::{Attribute, BinOp, Expr, UnOp};
 use super::super::flow;
 
 /// Whether evaluating `expr` after `later` instead of before it makes no difference: it has no effect, and nothing in
-/// `later` changes the variables that it reads.
+/// `later` may change the variables that it reads.
 pub(super) fn can_wait(expr: &Expr, later: &[Expr]) -> bool {
     if !is_pure(expr) {
         return false;
     }
     let reads = flow::of_expr(expr).uses;
-    !later.iter().any(|expr| changes(expr, &reads))
+    // What `expr` borrows, nothing in `later` may change.
+    let borrows = matches!(expr, Expr::Reference(_));
+    !later.iter().any(|expr| changes(expr, &reads, !borrows))
+}
+
+/// As [`can_wait`], for a place that may be borrowed: a method called on it in `later` is one that a borrow allows.
+pub(super) fn place_can_wait(expr: &Expr, later: &[Expr]) -> bool {
+    if !is_place(expr) {
+        return can_wait(expr, later);
+    }
+    let reads = flow::of_expr(expr).uses;
+    !later.iter().any(|expr| changes(expr, &reads, false))
 }
 
 fn is_pure(expr: &Expr) -> bool {
@@ -27,7 +38,6 @@ fn is_pure(expr: &Expr) -> bool {
             _ => matches!(&*inner.expr, Expr::Lit(_)),
         },
         Expr::Tuple(inner) => inner.elems.iter().all(is_pure),
-        Expr::Index(_) => is_place(expr),
         _ => false,
     }
 }
@@ -45,10 +55,12 @@ fn is_place(expr: &Expr) -> bool {
     }
 }
 
-/// Whether `expr` assigns to, or borrows mutably, one of the variables in `names`.
-fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>) -> bool {
+/// Whether `expr` assigns to, or borrows mutably, one of the variables in `names`; with `methods`, a method that is
+/// called on one counts, since it may borrow mutably.
+fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>, methods: bool) -> bool {
     struct Finder<'a> {
         names: &'a std::collections::BTreeSet<String>,
+        methods: bool,
         found: bool,
     }
     impl Finder<'_> {
@@ -75,12 +87,17 @@ fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>) -> bool {
                 Expr::Assign(assign) => self.root(&assign.left),
                 Expr::Binary(binary) if assigns(&binary.op) => self.root(&binary.left),
                 Expr::Reference(reference) if reference.mutability.is_some() => self.root(&reference.expr),
+                Expr::MethodCall(call) if self.methods => self.root(&call.receiver),
                 _ => {}
             }
             visit::visit_expr(self, expr);
         }
     }
-    let mut finder = Finder { names, found: false };
+    let mut finder = Finder {
+        names,
+        methods,
+        found: false,
+    };
     finder.visit_expr(expr);
     finder.found
 }
@@ -131,7 +148,9 @@ pub(super) fn point_name(base: &Expr) -> String {
             other => point_name(other),
         },
         Expr::MethodCall(call) => match &*call.receiver {
-            Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Paren(_) => point_name(&call.receiver),
+            Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Paren(_) => {
+                point_name(&call.receiver)
+            }
             _ => call.method.to_string(),
         },
         Expr::Path(path) => last_segment(&path.path),
@@ -149,7 +168,11 @@ pub(super) fn point_name(base: &Expr) -> String {
 }
 
 fn last_segment(path: &syn::Path) -> String {
-    let mut segments = path.segments.iter().rev().map(|segment| flow::text(&segment.ident));
+    let mut segments = path
+        .segments
+        .iter()
+        .rev()
+        .map(|segment| flow::text(&segment.ident));
     match segments.next() {
         // `Mail::new(..)` is a mail.
         Some(last) if last == "new" => segments.next().unwrap_or(last),
@@ -158,23 +181,16 @@ fn last_segment(path: &syn::Path) -> String {
     }
 }
 
-/// The attributes of a statement's expression: the parser hands them to its leftmost part where operators join parts, and
-/// else to the whole.
-pub(in super::super) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
+/// The attributes of an expression. (Rustc takes those of a statement `#[a] x = y;` for the left side's, and refuses
+/// them, so there is no need to look further inside.)
+pub(crate) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
     macro_rules! own {
         ($($variant:ident),*) => { match expr { $(Expr::$variant(inner) => Some(&mut inner.attrs),)* _ => None } };
     }
-    if own!(Assign, Binary, Cast).is_some_and(|attrs| attrs.is_empty()) {
-        return match expr {
-            Expr::Assign(inner) => attrs_mut(&mut inner.left),
-            Expr::Binary(inner) => attrs_mut(&mut inner.left),
-            Expr::Cast(inner) => attrs_mut(&mut inner.expr),
-            _ => None,
-        };
-    }
-    own!(
-        Array, Assign, Async, Await, Binary, Block, Break, Call, Cast, Closure, Const, Continue, Field, ForLoop, Group,
-        If, Index, Infer, Let, Lit, Loop, Macro, Match, MethodCall, Paren, Path, Range, RawAddr, Reference, Repeat,
-        Return, Struct, Try, TryBlock, Tuple, Unary, Unsafe, While, Yield
-    )
+    let found: Option<&mut Vec<Attribute>> = own!(
+        Array, Assign, Async, Await, Binary, Block, Break, Call, Cast, Closure, Const, Continue, Field,
+        ForLoop, Group, If, Index, Infer, Let, Lit, Loop, Macro, Match, MethodCall, Paren, Path, Range,
+        RawAddr, Reference, Repeat, Return, Struct, Try, TryBlock, Tuple, Unary, Unsafe, While, Yield
+    );
+    found
 }

@@ -4,7 +4,10 @@
 
 mod control;
 mod expr;
-pub(super) mod hoist;
+mod hoist;
+mod jumps;
+
+pub(crate) use hoist::attrs_mut as expression_attributes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -37,6 +40,15 @@ struct Target {
     on_continue: Option<StateId>,
 }
 
+/// What can be told only after lowering and makes the next attempt differ.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub(crate) struct Revisions {
+    /// Bindings, by number, that need a name of their own: they shadow a variable that is live behind their scope.
+    pub(crate) renamed: BTreeSet<usize>,
+    /// Loops, by their tokens, that cannot stay as they were written.
+    pub(crate) apart: BTreeSet<String>,
+}
+
 /// A parameter of the workflow.
 pub(crate) struct Param {
     /// The field of the input that holds it.
@@ -53,9 +65,10 @@ pub(super) struct Lowerer<'a> {
     /// How often each point name was used.
     names: BTreeMap<String, usize>,
     /// The name that `#[point("..")]` gives to the next point.
-    explicit_name: Option<(String, Span)>,
-    /// Bindings (by number) that get a name of their own: they shadow a variable that is live behind their scope.
-    renamed: &'a BTreeSet<usize>,
+    explicit_name: Option<String>,
+    /// Names that are given somewhere in the body.
+    reserved: &'a BTreeSet<String>,
+    revisions: &'a Revisions,
     fresh: HashMap<&'static str, usize>,
     /// How many states were entered.
     entered: usize,
@@ -63,11 +76,12 @@ pub(super) struct Lowerer<'a> {
     closing: Span,
 }
 
-/// Lowers `block`. `renamed` holds the numbers of bindings that must not keep their name.
+/// Lowers `block`. `revisions` holds what earlier attempts have taught.
 pub(super) fn lower(
     params: &[Param],
     block: &Block,
-    renamed: &BTreeSet<usize>,
+    reserved: &BTreeSet<String>,
+    revisions: &Revisions,
     diagnostics: &mut Diagnostics,
 ) -> Body {
     let mut lowerer = Lowerer {
@@ -78,52 +92,62 @@ pub(super) fn lower(
         diagnostics,
         names: BTreeMap::new(),
         explicit_name: None,
-        renamed,
+        reserved,
+        revisions,
         fresh: HashMap::new(),
         entered: 0,
         closing: block.brace_token.span.close(),
     };
-    lowerer.params(params);
     let mut block = block.clone();
-    lowerer.patterns_of(params, &mut block);
+    patterns_of(params, &mut block);
+    lowerer.params(params, &mut block);
     lowerer.block(&block, Dest::Return);
     lowerer.body
 }
 
 impl Lowerer<'_> {
-    fn params(&mut self, params: &[Param]) {
+    fn params(&mut self, params: &[Param], block: &mut Block) {
         for param in params {
             let mutable = matches!(&param.pat, Pat::Ident(pat) if pat.mutability.is_some());
-            let kind = if is_plain(&param.pat) { BindingKind::User } else { BindingKind::Temporary };
+            let kind = if is_plain(&param.pat) {
+                BindingKind::User
+            } else {
+                BindingKind::Temporary
+            };
             let id = self.new_binding(param.field.clone(), mutable, kind);
+            let name = flow::text(&param.field);
+            if self.revisions.renamed.contains(&id.0) {
+                let to = format!("__{}_{}", id.0, name.trim_start_matches('_'));
+                rename::block(block, &name, &to);
+                self.body.bindings[id.0].ident = Ident::new(&to, param.field.span());
+            }
+            self.body.params.push((param.field.clone(), id));
             self.scope.push(id);
         }
         let start = self.new_state(StateKind::Start, None, None);
         self.enter(start);
     }
 
-    /// Destructures the parameters that are patterns.
-    fn patterns_of(&mut self, params: &[Param], block: &mut Block) {
-        for param in params.iter().filter(|param| !is_plain(&param.pat)) {
-            let field = &param.field;
-            let local: Stmt = {
-                let pat = &param.pat;
-                parse_quote!(let #pat = #field;)
-            };
-            block.stmts.insert(0, local);
-        }
-    }
-
     // Sequences and states.
 
     fn new_seq(&mut self) -> SeqId {
-        self.body.seqs.push(Seq { nodes: Vec::new(), end: End::Diverges });
+        self.body.seqs.push(Seq {
+            nodes: Vec::new(),
+            end: End::Diverges,
+        });
         SeqId(self.body.seqs.len() - 1)
     }
 
     fn new_state(&mut self, kind: StateKind, value: Option<BindingId>, ty: Option<Type>) -> StateId {
         let body = self.new_seq();
-        self.body.states.push(State { kind, scope: self.scope.clone(), value, ty, body, position: usize::MAX });
+        self.body.states.push(State {
+            kind,
+            scope: self.scope.clone(),
+            value,
+            ty,
+            body,
+            position: usize::MAX,
+        });
         StateId(self.body.states.len() - 1)
     }
 
@@ -152,15 +176,36 @@ impl Lowerer<'_> {
     }
 
     fn goto(&mut self, state: StateId, value: Option<Expr>) {
-        let effects = value.as_ref().map(|value| self.effects_of(value)).unwrap_or_default();
-        self.close(End::Goto { state, value, effects });
+        if value.is_none() {
+            self.leave_only(self.body.state(state).scope.len());
+        }
+        let mut effects = value
+            .as_ref()
+            .map_or_else(Effects::default, |value| self.effects_of(value));
+        effects.ends = self
+            .scope
+            .get(self.body.state(state).scope.len()..)
+            .unwrap_or_default()
+            .to_vec();
+        self.close(End::Goto {
+            state,
+            value,
+            effects,
+        });
     }
 
     // Variables.
 
     fn new_binding(&mut self, ident: Ident, mutable: bool, kind: BindingKind) -> BindingId {
         let name = flow::text(&ident);
-        self.body.bindings.push(Binding { name, ident, mutable, kind, scoped: false });
+        self.body.bindings.push(Binding {
+            name,
+            ident,
+            mutable,
+            kind,
+            ty: None,
+            scoped: false,
+        });
         BindingId(self.body.bindings.len() - 1)
     }
 
@@ -187,8 +232,7 @@ impl Lowerer<'_> {
                 let number = self.body.bindings.len();
                 let mut ident = bound.ident;
                 let name = flow::text(&ident);
-                if self.renamed.contains(&number) {
-                    // In snake case, so that no lint speaks of it.
+                if self.revisions.renamed.contains(&number) {
                     let to = format!("__{number}_{}", name.trim_start_matches('_'));
                     rename::pat(pat, &name, &to);
                     rename_scope(&name, &to);
@@ -202,15 +246,34 @@ impl Lowerer<'_> {
     }
 
     fn resolve(&self, name: &str) -> Option<BindingId> {
-        self.scope.iter().rev().copied().find(|id| flow::text(&self.body.binding(*id).ident) == name)
+        self.scope
+            .iter()
+            .rev()
+            .copied()
+            .find(|id| flow::text(&self.body.binding(*id).ident) == name)
     }
 
-    fn effects(&self, flow: &Flow) -> Effects {
+    fn effects(&mut self, flow: &Flow) -> Effects {
         let resolve = |names: &BTreeSet<String>| names.iter().filter_map(|name| self.resolve(name)).collect();
-        Effects { uses: resolve(&flow.uses), kills: resolve(&flow.kills) }
+        let effects = Effects {
+            uses: resolve(&flow.uses),
+            kills: resolve(&flow.kills),
+            ends: Vec::new(),
+        };
+        // The name of a function or constant, say, that was also a variable's name in a scope that has ended.
+        let unknown = flow.uses.iter().filter(|name| self.resolve(name).is_none());
+        let ended = unknown.flat_map(|name| {
+            let bindings = self.body.bindings.iter().enumerate();
+            bindings
+                .filter(move |(_, binding)| flow::text(&binding.ident) == *name)
+                .map(|(number, _)| number)
+        });
+        let ended: Vec<usize> = ended.collect();
+        self.body.conflicts.extend(ended);
+        effects
     }
 
-    fn effects_of(&self, expr: &Expr) -> Effects {
+    fn effects_of(&mut self, expr: &Expr) -> Effects {
         self.effects(&flow::of_expr(expr))
     }
 
@@ -225,7 +288,11 @@ impl Lowerer<'_> {
     }
 
     fn surroundings(&self) -> (Vec<String>, bool) {
-        let labels = self.targets.iter().filter_map(|target| target.label.clone()).collect();
+        let labels = self
+            .targets
+            .iter()
+            .filter_map(|target| target.label.clone())
+            .collect();
         (labels, self.targets.iter().any(|target| target.is_loop))
     }
 
@@ -238,10 +305,7 @@ impl Lowerer<'_> {
     }
 
     fn leave(&mut self, mark: usize) {
-        let scoped = self.scope[mark..].to_vec();
-        if !scoped.is_empty() {
-            self.push(Node::Leave { scoped });
-        }
+        self.leave_only(mark);
         self.scope.truncate(mark);
     }
 
@@ -261,7 +325,7 @@ impl Lowerer<'_> {
             self.leave_only(mark);
             return match dest {
                 Dest::Discard => {}
-                // A block without a value: where one is wanted, the closing brace is where it is missing.
+                // A block without a value: where one is wanted, its closing brace is where it is missing.
                 dest => self.deliver(parse_quote_spanned!(self.closing=> ()), dest),
             };
         };
@@ -274,21 +338,46 @@ impl Lowerer<'_> {
             }
             Stmt::Expr(expr, None) if rest.is_empty() => return self.tail(expr, dest, mark),
             Stmt::Macro(stmt) if rest.is_empty() && stmt.semi_token.is_none() => {
-                let expr = Expr::Macro(syn::ExprMacro { attrs: stmt.attrs.clone(), mac: stmt.mac.clone() });
+                let expr = Expr::Macro(syn::ExprMacro {
+                    attrs: self.take_point_attr(&stmt.attrs),
+                    mac: stmt.mac.clone(),
+                });
                 return self.tail(&expr, dest, mark);
+            }
+            Stmt::Expr(expr, Some(_))
+                if rest.is_empty() && !matches!(dest, Dest::Discard) && !is_control(expr) =>
+            {
+                // The block's value is `()`, or nothing at all if the statement diverges, as only rustc can tell.
+                let expr = self.take_point_name(expr);
+                let value = if self.needs(&expr) {
+                    self.operand(&expr)
+                } else {
+                    expr
+                };
+                return self.deliver(parse_quote!({ #value; }), dest);
             }
             Stmt::Expr(expr, _) if self.stmt_needs(first) => {
                 let expr = self.take_point_name(expr);
                 self.discard(&expr);
             }
             Stmt::Macro(stmt) if self.stmt_needs(first) => {
-                let expr = Expr::Macro(syn::ExprMacro { attrs: stmt.attrs.clone(), mac: stmt.mac.clone() });
+                let expr = Expr::Macro(syn::ExprMacro {
+                    attrs: self.take_point_attr(&stmt.attrs),
+                    mac: stmt.mac.clone(),
+                });
                 self.discard(&expr);
             }
             plain => {
                 let effects = self.effects(&flow::of_stmt(plain));
-                self.push(Node::Stmt { stmt: plain.clone(), effects });
-                let block = Block { brace_token: Default::default(), stmts: vec![plain.clone()] };
+                self.push(Node::Stmt {
+                    stmt: plain.clone(),
+                    effects,
+                    jumps: Vec::new(),
+                });
+                let block = Block {
+                    brace_token: Default::default(),
+                    stmts: vec![plain.clone()],
+                };
                 if flow::diverges(&block) {
                     self.close(End::Diverges);
                 }
@@ -309,8 +398,9 @@ impl Lowerer<'_> {
         }
     }
 
+    /// Notes that the variables declared since `mark` go out of scope here.
     fn leave_only(&mut self, mark: usize) {
-        let scoped = self.scope[mark..].to_vec();
+        let scoped = self.scope.get(mark..).unwrap_or_default().to_vec();
         if !scoped.is_empty() {
             self.push(Node::Leave { scoped });
         }
@@ -325,18 +415,38 @@ impl Lowerer<'_> {
         };
         let Some(init) = &local.init else {
             let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
-            self.push(Node::Let { attrs, pat, init: None, effects: Effects::default(), defs: defs.clone() });
+            if let [id] = defs[..] {
+                self.body.bindings[id.0].ty = ty;
+            }
+            let effects = Effects::default();
+            self.push(Node::Let {
+                attrs,
+                pat,
+                init: None,
+                effects,
+                defs: defs.clone(),
+                jumps: Vec::new(),
+            });
             self.scope.extend(defs);
             return;
         };
-        let value =
-            if self.needs(&init.expr) { self.typed_operand(&init.expr, ty) } else { (*init.expr).clone() };
-        self.check_point_name_used();
+        let value = if self.needs(&init.expr) {
+            self.typed_operand(&init.expr, ty)
+        } else {
+            (*init.expr).clone()
+        };
         let effects = self.effects_of(&value);
         match &init.diverge {
             None => {
                 let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
-                self.push(Node::Let { attrs, pat, init: Some(value), effects, defs: defs.clone() });
+                self.push(Node::Let {
+                    attrs,
+                    pat,
+                    init: Some(value),
+                    effects,
+                    defs: defs.clone(),
+                    jumps: Vec::new(),
+                });
                 self.scope.extend(defs);
             }
             Some((_, diverge)) => {
@@ -346,7 +456,14 @@ impl Lowerer<'_> {
                 self.discard(diverge);
                 self.current = before;
                 let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
-                self.push(Node::LetElse { attrs, pat, init: value, effects, defs: defs.clone(), otherwise });
+                self.push(Node::LetElse {
+                    attrs,
+                    pat,
+                    init: value,
+                    effects,
+                    defs: defs.clone(),
+                    otherwise,
+                });
                 self.scope.extend(defs);
             }
         }
@@ -354,22 +471,14 @@ impl Lowerer<'_> {
 
     // Points.
 
-    /// Removes `#[point("name")]` from attributes and remembers the name for the next point.
+    /// Removes `#[point("name")]` from attributes and remembers the name for the statement's await.
     fn take_point_attr(&mut self, attrs: &[Attribute]) -> Vec<Attribute> {
-        let (points, others): (Vec<_>, Vec<_>) =
-            attrs.iter().cloned().partition(|attr| attr.path().is_ident("point"));
+        let (points, others): (Vec<_>, Vec<_>) = attrs
+            .iter()
+            .cloned()
+            .partition(|attr| attr.path().is_ident("point"));
         for attr in points {
-            match attr.parse_args::<syn::LitStr>() {
-                Ok(name) if !name.value().is_empty() => {
-                    self.explicit_name = Some((name.value(), name.span()));
-                }
-                _ => self.diagnostics.error(
-                    attr.bracket_token.span.join(),
-                    "W0020",
-                    "`#[point]` needs a name that is not empty",
-                    "write `#[point(\"name\")]`",
-                ),
-            }
+            self.explicit_name = attr.parse_args::<syn::LitStr>().ok().map(|name| name.value());
         }
         others
     }
@@ -383,39 +492,22 @@ impl Lowerer<'_> {
         expr
     }
 
-    fn check_point_name_used(&mut self) {
-        if let Some((name, span)) = self.explicit_name.take() {
-            self.diagnostics.error(
-                span,
-                "W0021",
-                format!("`#[point(\"{name}\")]` stands on a statement without an `.await`"),
-                "remove the attribute, or move it to the statement that awaits",
-            );
-        }
-    }
-
     /// Ends the sequence at a durable point and goes on behind it; the answer mentions the operation's result.
     fn point(&mut self, operation: Expr, base_name: &str, span: Span) -> Expr {
-        let name = match self.explicit_name.take() {
-            Some((name, span)) => {
-                if self.body.points.iter().any(|point| point.name == name) {
-                    self.diagnostics.error(
-                        span,
-                        "W0022",
-                        format!("two points have the name `{name}`"),
-                        "give each point a name of its own: stored instances find their line by it",
-                    );
-                }
-                name
-            }
-            None => self.automatic_name(base_name),
-        };
+        let name = self
+            .explicit_name
+            .take()
+            .unwrap_or_else(|| self.automatic_name(base_name));
         let effects = self.effects_of(&operation);
         let number = self.body.points.len();
         self.body.points.push(Point { name, span });
         let result = self.fresh("result", false, BindingKind::Temporary, span);
         let state = self.new_state(StateKind::Point(number), Some(result), None);
-        self.close(End::Point { state, operation, effects });
+        self.close(End::Point {
+            state,
+            operation,
+            effects,
+        });
         self.enter(state);
         self.mention(result)
     }
@@ -424,12 +516,40 @@ impl Lowerer<'_> {
         loop {
             let count = self.names.entry(base.to_owned()).or_default();
             *count += 1;
-            let name = if *count == 1 { base.to_owned() } else { format!("{base}#{count}") };
-            if !self.body.points.iter().any(|point| point.name == name) {
+            let name = if *count == 1 {
+                base.to_owned()
+            } else {
+                format!("{base}#{count}")
+            };
+            if !self.reserved.contains(&name) {
                 return name;
             }
         }
     }
+}
+
+/// Destructures the parameters that are patterns.
+fn patterns_of(params: &[Param], block: &mut Block) {
+    for param in params.iter().rev().filter(|param| !is_plain(&param.pat)) {
+        let (pat, field) = (&param.pat, &param.field);
+        block.stmts.insert(0, parse_quote!(let #pat = #field;));
+    }
+}
+
+/// Expressions that have ends of their own when they are lowered.
+fn is_control(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::If(_)
+            | Expr::Match(_)
+            | Expr::Block(_)
+            | Expr::Loop(_)
+            | Expr::While(_)
+            | Expr::ForLoop(_)
+            | Expr::Break(_)
+            | Expr::Continue(_)
+            | Expr::Return(_)
+    )
 }
 
 fn is_plain(pat: &Pat) -> bool {
