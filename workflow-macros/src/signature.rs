@@ -7,21 +7,9 @@ use syn::{Attribute, FnArg, ItemFn, LitStr, Pat, ReturnType, Safety, Type, parse
 
 use crate::diag::Diagnostics;
 
-/// Refuses a method: items for it cannot be emitted inside of an `impl` block, so nothing else is looked at.
-pub(crate) fn is_method(function: &ItemFn, what: &str, diagnostics: &mut Diagnostics) -> bool {
-    let Some(receiver) = function.sig.receiver() else { return false };
-    diagnostics.error(
-        receiver.self_token.span,
-        "W0003",
-        format!("a {what} must be a free function: `self` would have to be stored"),
-        if what == "task" {
-            "move it out of the `impl` block; take a dependency as `State(x): State<T>` and data as ordinary arguments"
-        } else {
-            "move it out of the `impl` block and take the data as ordinary arguments; tasks take dependencies as \
-             `State(x): State<T>`"
-        },
-    );
-    true
+/// Whether this is a method: items for it cannot be emitted inside of an `impl` block.
+pub(crate) fn is_method(function: &ItemFn) -> bool {
+    function.sig.receiver().is_some()
 }
 
 /// Checks everything but the parameters' types.
@@ -52,6 +40,19 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
             "W0002",
             format!("a {what} cannot have a where clause"),
             "use concrete types",
+        );
+    }
+    if let Some(receiver) = sig.receiver() {
+        diagnostics.error(
+            receiver.self_token.span,
+            "W0003",
+            format!("a {what} must be a free function: `self` would have to be stored"),
+            if what == "task" {
+                "move it out of the `impl` block; take a dependency as `State(x): State<T>` and data as ordinary arguments"
+            } else {
+                "move it out of the `impl` block and take the data as ordinary arguments; tasks take dependencies as \
+                 `State(x): State<T>`"
+            },
         );
     }
     let refused = [

@@ -44,13 +44,13 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         return split;
     }
     let mut diagnostics = Diagnostics::default();
-    if signature::is_method(&function, "task", &mut diagnostics) {
-        let errors = diagnostics.into_tokens();
-        return quote!(#errors #function);
-    }
     let attributes = attributes::task(arguments.clone(), &mut diagnostics);
     let before = diagnostics.count();
     signature::check(&function, "task", !attributes.blocking, &mut diagnostics);
+    if signature::is_method(&function) {
+        let errors = diagnostics.into_tokens();
+        return quote!(#errors #function);
+    }
     let params: Vec<Param> = function
         .sig
         .inputs

@@ -28,13 +28,13 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         return split;
     }
     let mut diagnostics = Diagnostics::default();
-    if signature::is_method(&function, "workflow", &mut diagnostics) {
-        let errors = diagnostics.into_tokens();
-        return quote!(#errors #function);
-    }
     let attributes = attributes::workflow(arguments.clone(), &mut diagnostics);
     let before = diagnostics.count();
     signature::check(&function, "workflow", true, &mut diagnostics);
+    if signature::is_method(&function) {
+        let errors = diagnostics.into_tokens();
+        return quote!(#errors #function);
+    }
     let params = params(&function, &mut diagnostics);
     if diagnostics.count() > before {
         body::check(&function.block, &mut diagnostics);
