@@ -1,14 +1,14 @@
 //! What a workflow keeps across an await, with errors that say what to do.
 //!
-//! Generated code stores and restores a variable through [`Keeper`], a trait of the awaited operation, which stays
-//! unknown until the end of the function. There, where every type is known, [`Kept`] examines the variable and names
-//! what is wrong with it; then [`keep`] makes the operation known, and what is still unmet is the same mistake on the
-//! same token, which rustc does not repeat. So one mistake gives one error.
+//! Generated code stores and restores a variable through [`Keeper`], on the variable's token. Whatever is unmet there is
+//! one error, since rustc does not repeat the same one on the same token. References to text or bytes pass as far as traits
+//! can tell (serde reads them from its input), so [`Kept`] examines each variable once more where all types are known.
 
 use std::marker::PhantomData;
 
 use crate::context::{Saver, WorkflowContext};
 use crate::halt::Halt;
+use crate::operation::Prepared;
 use crate::task::{Task, TaskCall};
 use crate::Durable;
 
@@ -16,8 +16,9 @@ use crate::Durable;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is kept across the await of `{Awaited}`, but it cannot be stored",
     label = "needed after the await of `{Awaited}`, so it is stored there",
+    note = "if it is a reference or holds one, keep the value itself: `.clone()`, `.to_owned()`, `.to_string()`, `.to_vec()`",
     note = "if the type is yours, derive serde's `Serialize` and `Deserialize` for it",
-    note = "if it borrows, or is a guard, a closure, an iterator, an `Rc`, a handle or a call without its `.await`: end its use before the await, or move its use into a #[task]"
+    note = "if it is a guard, a closure, an iterator, an `Rc`, a handle or a call without its `.await`: end its use before the await, or move its use into a #[task]"
 )]
 pub trait KeptAcross<Awaited>: Durable {}
 
@@ -81,7 +82,7 @@ pub struct Named<O>(PhantomData<O>);
 
 impl<O> Named<O> {
     /// A probe for the operation's type.
-    pub fn new(_: PhantomData<O>) -> Self {
+    pub fn of(_: &Prepared<O>) -> Self {
         Named(PhantomData)
     }
 }
@@ -120,12 +121,12 @@ pub struct Kept<'a, T, Awaited>(PhantomData<&'a T>, PhantomData<Awaited>);
 
 impl<'a, T, Awaited> Kept<'a, T, Awaited> {
     /// A probe for the variable's type.
-    pub fn new(_: &'a T, _: &Across<Awaited>) -> Self {
+    pub fn new(_: &'a T, _: PhantomData<Across<Awaited>>) -> Self {
         Kept(PhantomData, PhantomData)
     }
 }
 
-/// Found for references.
+/// Found for references that could be stored if they were not references.
 pub trait ReferenceKept<Awaited> {
     /// The reference type.
     type Value;
@@ -135,17 +136,11 @@ pub trait ReferenceKept<Awaited> {
         Self::Value: OwnedAcross<Awaited>;
 }
 
-impl<'a, T: ?Sized, Awaited> ReferenceKept<Awaited> for Kept<'_, &'a T, Awaited> {
+impl<'a, T: ?Sized, Awaited> ReferenceKept<Awaited> for Kept<'_, &'a T, Awaited>
+where
+    &'a T: KeptAcross<Awaited>,
+{
     type Value = &'a T;
-    fn __must_be_stored(&self)
-    where
-        Self::Value: OwnedAcross<Awaited>,
-    {
-    }
-}
-
-impl<'a, T: ?Sized, Awaited> ReferenceKept<Awaited> for Kept<'_, &'a mut T, Awaited> {
-    type Value = &'a mut T;
     fn __must_be_stored(&self)
     where
         Self::Value: OwnedAcross<Awaited>,

@@ -40,7 +40,11 @@ impl Expander<'_> {
     pub(super) fn keepers(&self) -> TokenStream {
         let numbers: BTreeSet<usize> = self.first_point.values().copied().collect();
         let keepers = numbers.into_iter().map(|number| self.keeper(number));
-        quote!(#(let #keepers = ::core::marker::PhantomData;)*)
+        quote! {
+            #[allow(unused_imports)]
+            use ::workflow_runtime::__private::{OtherNamed as _, TaskNamed as _};
+            #(let #keepers = ::core::marker::PhantomData;)*
+        }
     }
 
     fn keeper(&self, number: usize) -> Ident {
@@ -166,6 +170,12 @@ impl Expander<'_> {
             ident
         });
         let variables = quote!((#(#variables,)*));
+        // What the point's variables are kept across is known here, before the first of them is asked for.
+        let named = self.first_point.values().any(|first| *first == number).then(|| {
+            let keeper = self.keeper(number);
+            let named = quote_spanned!(span=> (&::workflow_runtime::__private::Named::of(&#prepared)).__across());
+            quote!(::workflow_runtime::__private::keep(#keeper, #named);)
+        });
         let go = self.go(
             id,
             &quote_spanned!(Span::mixed_site()=> (#prepared, #variables,)),
@@ -173,6 +183,7 @@ impl Expander<'_> {
         quote_spanned! {Span::mixed_site()=>
             let #awaited = #operation;
             let #prepared = #prepare;
+            #named
             #go
         }
     }
@@ -242,7 +253,6 @@ impl Expander<'_> {
     /// Code that never runs and exists for its errors: each stored variable is examined once, where all types are known,
     /// at the first point that it lives across.
     pub(super) fn checks(&self) -> TokenStream {
-        let across = hidden("__across");
         let checks = self.all_points().filter_map(|(id, number, _)| {
             let payload = self.payload(id);
             if !payload.iter().any(|binding| self.first_point[binding] == number) {
@@ -259,23 +269,18 @@ impl Expander<'_> {
                 let ident = &info.ident;
                 fields.push(quote!(#ident));
                 checks.push(quote_spanned! {ident.span()=>
-                    (&::workflow_runtime::__private::Kept::new(&#ident, &#across)).__must_be_stored();
+                    (&::workflow_runtime::__private::Kept::new(&#ident, #keeper)).__must_be_stored();
                 });
             }
             Some(quote_spanned! {Span::mixed_site()=>
                 let (_, (#(#fields,)*),) = ::workflow_runtime::__private::unwitness(&__typed(#witness));
-                let #across =
-                    (&::workflow_runtime::__private::Named::new(__operation_of(#witness))).__across();
                 #(#checks)*
-                ::workflow_runtime::__private::keep(#keeper, #across);
             })
         });
         quote_spanned! {Span::mixed_site()=>
             #[allow(unreachable_code, unused_imports)]
             {
-                use ::workflow_runtime::__private::{
-                    OtherNamed as _, ReferenceKept as _, TaskNamed as _, ValueKept as _,
-                };
+                use ::workflow_runtime::__private::{ReferenceKept as _, ValueKept as _};
                 #(#checks)*
             };
         }
