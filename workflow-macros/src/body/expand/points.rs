@@ -189,8 +189,7 @@ impl Expander<'_> {
         let saver = hidden("__saver");
         let stored = self.stored(id, number);
         let operation = self.operation(number);
-        let perform = self.awaited(number, "__perform", &quote!(#operation, #context));
-        let perform = quote_spanned!(self.body.points[number].span=> #perform.await);
+        let perform = quote_spanned!(self.body.points[number].span=> #context.perform(#operation).await);
         let witness = self.witness(id);
         let saves: Vec<_> = self
             .payload(id)
