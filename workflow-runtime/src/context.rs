@@ -206,8 +206,7 @@ impl WorkflowContext {
         Some(Saver { context: self })
     }
 
-    #[doc(hidden)]
-    pub async fn perform<O: Operation>(&mut self, prepared: Prepared<O>) -> O::Output {
+    pub(crate) async fn perform<O: Operation>(&mut self, prepared: Prepared<O>) -> O::Output {
         match self.try_perform(prepared).await {
             Ok(output) => output,
             Err(halt) => self.halt(halt).await,

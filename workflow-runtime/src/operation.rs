@@ -88,6 +88,15 @@ pub trait Operation: Sized + Send {
         context.restore_operation()
     }
 
+    /// Commits the step and performs the operation.
+    #[doc(hidden)]
+    fn __perform(
+        prepared: Prepared<Self>,
+        context: &mut WorkflowContext,
+    ) -> impl Future<Output = Self::Output> + Send {
+        context.perform(prepared)
+    }
+
     /// Notes what a point awaits.
     #[doc(hidden)]
     fn __note(_: PhantomData<Self>, context: &mut WorkflowContext, point: usize) {

@@ -61,7 +61,11 @@ fn two_points() {
                                                     if let ::core::option::Option::Some(_) = __context
                                                         .checkpoint(0usize, &__operation)
                                                     {}
-                                                    let __result1 = __context.perform(__operation).await;
+                                                    let __result1 = ::workflow_runtime::__private::Operation::__perform(
+                                                            __operation,
+                                                            __context,
+                                                        )
+                                                        .await;
                                                     let a = __result1?;
                                                     let __awaited = g(a);
                                                     let __operation = ::workflow_runtime::__private::Operation::__prepare(
@@ -99,7 +103,11 @@ fn two_points() {
                                                     if let ::core::option::Option::Some(_) = __context
                                                         .checkpoint(1usize, &__operation)
                                                     {}
-                                                    let __result2 = __context.perform(__operation).await;
+                                                    let __result2 = ::workflow_runtime::__private::Operation::__perform(
+                                                            __operation,
+                                                            __context,
+                                                        )
+                                                        .await;
                                                     return __result2;
                                                 }
                                                 ::core::future::pending().await
@@ -159,6 +167,11 @@ fn a_loop() {
                                                                 __awaited,
                                                                 __context,
                                                             );
+                                                            ::workflow_runtime::__private::keep(
+                                                                __keeper0,
+                                                                (&::workflow_runtime::__private::Named::of(&__operation))
+                                                                    .__across(),
+                                                            );
                                                             __go(
                                                                 __next,
                                                                 1usize,
@@ -190,11 +203,13 @@ fn a_loop() {
                                                             ) else { break '__stage };
                                                             let ::core::option::Option::Some(sum) = __read(
                                                                 __next,
-                                                                <::workflow_runtime::__private::Across<
-                                                                    __await_of::f,
-                                                                > as ::workflow_runtime::__private::Keeper<
-                                                                    _,
-                                                                >>::restore(__context, "sum"),
+                                                                ::workflow_runtime::__private::tie(
+                                                                    __keeper0,
+                                                                    ::workflow_runtime::__private::Keeper::restore(
+                                                                        __context,
+                                                                        "sum",
+                                                                    ),
+                                                                ),
                                                             ) else { break '__stage };
                                                             let ::core::option::Option::Some(__for_3_x) = __read(
                                                                 __next,
@@ -210,11 +225,14 @@ fn a_loop() {
                                                     if let ::core::option::Option::Some(mut __saver) = __context
                                                         .checkpoint(0usize, &__operation)
                                                     {
-                                                        <::workflow_runtime::__private::Across<
-                                                            __await_of::f,
-                                                        > as ::workflow_runtime::__private::Keeper<
-                                                            _,
-                                                        >>::save(&sum, &mut __saver, "sum");
+                                                        ::workflow_runtime::__private::tie(
+                                                            __keeper0,
+                                                            ::workflow_runtime::__private::Keeper::save(
+                                                                &sum,
+                                                                &mut __saver,
+                                                                "sum",
+                                                            ),
+                                                        );
                                                         ::workflow_runtime::__private::LoopState::save(
                                                             &__for_3_x,
                                                             &mut __saver,
@@ -222,7 +240,11 @@ fn a_loop() {
                                                             3u32,
                                                         );
                                                     }
-                                                    let __result1 = __context.perform(__operation).await;
+                                                    let __result1 = ::workflow_runtime::__private::Operation::__perform(
+                                                            __operation,
+                                                            __context,
+                                                        )
+                                                        .await;
                                                     sum += __result1?;
                                                     __go(
                                                         __next,
@@ -312,7 +334,11 @@ fn a_join_inside_of_a_stage() {
                                                     if let ::core::option::Option::Some(_) = __context
                                                         .checkpoint(0usize, &__operation)
                                                     {}
-                                                    let __result1 = __context.perform(__operation).await;
+                                                    let __result1 = ::workflow_runtime::__private::Operation::__perform(
+                                                            __operation,
+                                                            __context,
+                                                        )
+                                                        .await;
                                                     __result1;
                                                     return 0;
                                                 }
@@ -340,7 +366,11 @@ fn a_join_inside_of_a_stage() {
                                                     if let ::core::option::Option::Some(_) = __context
                                                         .checkpoint(1usize, &__operation)
                                                     {}
-                                                    let __result2 = __context.perform(__operation).await;
+                                                    let __result2 = ::workflow_runtime::__private::Operation::__perform(
+                                                            __operation,
+                                                            __context,
+                                                        )
+                                                        .await;
                                                     return __result2;
                                                 }
                                                 ::core::future::pending().await
