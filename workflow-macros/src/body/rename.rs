@@ -68,13 +68,7 @@ impl Renamer<'_> {
     }
 
     /// Adds `name = renamed` where a format string captures the name.
-    fn capture(&self, original: &TokenStream, tokens: TokenStream) -> TokenStream {
-        let mut captured = false;
-        for token in original.clone() {
-            if let TokenTree::Literal(literal) = token {
-                macros::captures(&literal.to_string(), &mut |name| captured |= name == self.from);
-            }
-        }
+    fn capture(&self, captured: bool, tokens: TokenStream) -> TokenStream {
         if !captured {
             return tokens;
         }
@@ -116,17 +110,28 @@ impl VisitMut for Renamer<'_> {
         let original = mac.tokens.clone();
         mac.tokens = match macros::parse(mac) {
             Some(macros::Known::List { mut args, format, .. }) => {
+                let captured = format.is_some_and(|format| {
+                    macros::captured(&args, format)
+                        .iter()
+                        .any(|name| name == self.from)
+                });
                 for arg in &mut args {
                     match arg {
-                        Expr::Assign(named) if format => self.visit_expr_mut(&mut named.right),
+                        Expr::Assign(named) if format.is_some() => self.visit_expr_mut(&mut named.right),
                         arg => self.visit_expr_mut(arg),
                     }
                 }
-                self.capture(&original, args.into_token_stream())
+                self.capture(captured, args.into_token_stream())
             }
             _ => {
                 let renamed = self.tokens(original.clone());
-                self.capture(&original, renamed)
+                let mut captured = false;
+                for token in original {
+                    if let TokenTree::Literal(literal) = token {
+                        macros::captures(&literal.to_string(), &mut |name| captured |= name == self.from);
+                    }
+                }
+                self.capture(captured, renamed)
             }
         };
     }
