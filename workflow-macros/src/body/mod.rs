@@ -1,7 +1,8 @@
-//! Compiles a workflow's body: check → lower → graph → liveness → expand. Every pass is a plain function; only `check` and
+//! Compiles a workflow's body: desugar → check → lower → graph → liveness → expand. Every pass is a plain function; only `check` and
 //! `lower` report mistakes.
 
 mod check;
+mod desugar;
 #[cfg(test)]
 mod dump;
 mod expand;
@@ -47,6 +48,10 @@ pub(crate) fn compile(
     block: &Block,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
+    let mut block = block.clone();
+    desugar::block(&mut block, diagnostics);
+    let block = &block;
+    check::body(block, diagnostics);
     let names = check::body(block, diagnostics);
     let (body, graph, live) = analyze(params, block, &names, diagnostics)?;
     Some(expand::expand(&body, &graph, &live, output))
