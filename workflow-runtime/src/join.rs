@@ -358,9 +358,9 @@ async fn or_stop<T, E>(branch: impl Future<Output = Result<Result<T, E>, Halt>>)
     branch.await.map_err(Stop::Halted)?.map_err(Stop::Failed)
 }
 
-/// The winner of a select that was decided before, and its output.
+/// The winner of a select that was decided before, and its output. It counts once: the same select may come again.
 fn stored_winner(run: &Run) -> Result<Option<(u32, Bytes)>, Halt> {
-    let stored = run.shared.lock().done.get(&run.winner_scope()).cloned();
+    let stored = run.shared.lock().done.remove(&run.winner_scope());
     stored.map(|stored| split_winner(&stored)).transpose()
 }
 

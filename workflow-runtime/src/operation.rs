@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use workflow_model::codec;
@@ -306,7 +306,7 @@ pub struct Sleep {
 /// The wait is durable: it goes on while no process runs, and costs no memory.
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::time::{Duration, SystemTime};
 /// use workflow_runtime::prelude::*;
 ///
 /// #[workflow]
@@ -325,6 +325,29 @@ pub struct Sleep {
 /// Text that is no duration blocks the instance with a message that names it.
 pub fn sleep(duration: impl IntoDuration) -> Sleep {
     Sleep { duration: duration.into_duration(), due_ms: 0 }
+}
+
+/// Waits until a time of the wall clock; one that is over is no wait. The clock is the store's.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use workflow_runtime::prelude::*;
+///
+/// #[workflow]
+/// async fn wake_up(at: SystemTime) -> bool {
+///     sleep_until(at).await;
+///     true
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let engine = WorkflowEngine::<wake_up>::builder().in_memory().build().await.unwrap();
+/// let handle = engine.start(wake_up(SystemTime::now() + Duration::from_millis(10))).await.unwrap();
+/// assert!(handle.result().await.unwrap());
+/// # });
+/// ```
+pub fn sleep_until(time: SystemTime) -> Sleep {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let due_ms = u64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    Sleep { duration: Ok(Duration::ZERO), due_ms }
 }
 
 /// What [`sleep`] takes.
@@ -366,7 +389,9 @@ impl Operation for Sleep {
         let duration = self.duration.clone()?;
         // Rounded up: a timer never fires early.
         let millis = duration.as_nanos().div_ceil(1_000_000);
-        self.due_ms = now_ms.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX));
+        if !duration.is_zero() || self.due_ms == 0 {
+            self.due_ms = now_ms.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX));
+        }
         write_head(out, SLEEP, "");
         out.extend_from_slice(&self.due_ms.to_be_bytes());
         Ok(())

@@ -2,5 +2,5 @@
 
 pub use crate::{
     BackoffConfig, Cancelled, Elapsed, ExistingId, OperationExt, RetryPolicy, Signal, State, Task, TaskContext, TaskFailure, WorkflowEngine,
-    WorkflowHandle, join_all, receive, sleep, task, workflow, workflows,
+    WorkflowHandle, join_all, receive, sleep, sleep_until, task, workflow, workflows,
 };

@@ -303,7 +303,7 @@ impl Run {
     /// batch, whose caller gets the error. A failed condition other than the fence is given back with the batch.
     pub(crate) async fn commit(&mut self, mut batch: Batch) -> Result<Option<(usize, Batch)>, Halt> {
         let starting = self.starting.take();
-        let mut failures = 0;
+        let (mut failures, mut unknown) = (0, false);
         loop {
             let answer = self.core.committer.commit(batch).await;
             let error = match answer.result {
@@ -321,6 +321,9 @@ impl Run {
                     }
                     return Err(Halt::Fenced);
                 }
+                Ok(Verdict::Conflict(_)) if unknown && self.core.committer.is_applied(&answer.batch).await => {
+                    return Ok(None);
+                }
                 Ok(Verdict::Conflict(index)) => {
                     if let Some(starting) = starting {
                         let _ = starting.reply.send(Err(StartError::AlreadyExists { id: self.id.clone() }));
@@ -337,6 +340,8 @@ impl Run {
             if matches!(error, store::Error::TooLarge { .. }) {
                 return Err(Halt::Unencodable { variable: "the state".to_owned(), error: error.to_string() });
             }
+            // Tried again it may meet itself.
+            unknown |= matches!(error, store::Error::Unknown(_));
             batch = answer.batch;
             failures += 1;
             self.core.wait_for_store(failures).await?;

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 #[cfg(feature = "embedded")]
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -261,13 +262,27 @@ fn number(value: &Bytes) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
+/// Reads again where the store cannot serve just now: an engine should not fail to open for a moment's fault.
+async fn patiently<'a, T>(read: impl Fn() -> store::StoreFuture<'a, T>) -> Result<T, store::Error> {
+    let mut pause = Duration::from_millis(10);
+    loop {
+        match read().await {
+            Err(store::Error::Unavailable(_)) if pause < Duration::from_secs(1) => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            read => return read,
+        }
+    }
+}
+
 /// Continues every instance that had something to do.
 async fn recover(core: &Arc<Core>, crashed: bool) -> Result<(), store::Error> {
     for shard in core.keys.shards() {
         let range = core.keys.range(shard, Kind::Ready);
         let mut start = range.start;
         loop {
-            let page = core.store.scan(start..range.end.clone(), PAGE).await?;
+            let page = patiently(|| core.store.scan(start.clone()..range.end.clone(), PAGE)).await?;
             let full = page.len() == PAGE;
             for (key, _) in &page {
                 if let Some(id) = core.keys.id_of(key) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::store::{Batch, CommitProfile, Error, Store, Verdict, Write};
@@ -68,6 +69,13 @@ impl Committer {
             return Answer { result: ended(), batch: request.batch };
         }
         answered.await.unwrap_or_else(|_| Answer { result: ended(), batch: Batch::default() })
+    }
+
+    /// Whether a batch whose outcome was unknown turns out to be applied.
+    pub(crate) async fn is_applied(&self, batch: &Batch) -> bool {
+        let Some((key, value)) = proof(batch) else { return false };
+        let found = self.store.get(std::slice::from_ref(key)).await;
+        found.is_ok_and(|found| found.first().and_then(Option::as_ref) == Some(value))
     }
 
     pub(crate) fn instance_begins(&self) {
@@ -190,19 +198,23 @@ async fn commit_group(store: &dyn Store, group: Vec<Batch>) -> Vec<Answer> {
 /// How often an unknown outcome is looked into before the caller is told that it is unknown.
 const LOOKS: u32 = 8;
 
-/// Finds out whether a batch of unknown outcome was applied: its first `Put` has a value that no other batch writes (a
-/// step's number, a start's token, a message's key), and nobody overwrites it before the batch is answered.
-async fn resolve(store: &dyn Store, batch: &Batch) -> Result<Verdict, Error> {
-    let proof = batch.writes.iter().find_map(|write| match write {
-        Write::Put(key, value) => Some((key.clone(), value.clone())),
+/// What tells that a batch was applied: its first `Put` has a value that no other batch writes (a step's number, a
+/// start's token, a message's key), and nobody overwrites it before the batch is answered.
+fn proof(batch: &Batch) -> Option<(&Bytes, &Bytes)> {
+    batch.writes.iter().find_map(|write| match write {
+        Write::Put(key, value) => Some((key, value)),
         Write::Delete(_) => None,
-    });
+    })
+}
+
+/// Finds out whether a batch of unknown outcome was applied, and applies it if it was not.
+async fn resolve(store: &dyn Store, batch: &Batch) -> Result<Verdict, Error> {
     let mut last = Error::Unknown("the outcome was not looked into".to_owned());
     for look in 0..LOOKS {
         if look > 0 {
             tokio::time::sleep(Duration::from_millis(1 << look)).await;
         }
-        if let Some((key, value)) = &proof {
+        if let Some((key, value)) = proof(batch) {
             match store.get(std::slice::from_ref(key)).await {
                 Ok(found) if found.first().and_then(Option::as_ref) == Some(value) => return Ok(Verdict::Applied),
                 Ok(_) => {}

@@ -4,6 +4,7 @@ mod builder;
 mod committer;
 mod control;
 pub(crate) mod core;
+mod describe;
 pub(crate) mod handle;
 pub(crate) mod hot;
 mod list;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use workflow_model::{InstanceId, InstanceStatus};
 
 pub use control::ControlError;
+pub use describe::{FailedAttempts, InstanceDetails};
 pub use builder::{BuildError, EngineBuilder};
 pub use handle::{ResultError, SendSignal, SignalError, WorkflowHandle};
 pub use list::{ListFilter, Page};

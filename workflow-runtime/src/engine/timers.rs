@@ -76,7 +76,7 @@ pub(crate) async fn run(core: Weak<Core>) {
             let due = strong.timers.lock().get(usize::from(shard)).is_some_and(|shard| shard.next_ms <= now_ms);
             if due && fire(&strong, shard, now_ms).await.is_err() {
                 // The store cannot be read now: the shard stays due.
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
                 break;
             }
         }

@@ -3,6 +3,7 @@
 
 #[macro_use]
 mod support;
+mod chaos;
 mod concurrency;
 mod engine;
 mod language;
