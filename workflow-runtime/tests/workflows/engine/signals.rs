@@ -112,6 +112,7 @@ async fn messages_under_crashes() {
     let log = EffectLog::new();
     let script = || {
         crash_everywhere::<App, _>(|| three_notes(10))
+            .time_limit(Duration::from_secs(3600))
             .effects(&log)
             .signal(Note(1))
             .pause(Duration::from_secs(20))
