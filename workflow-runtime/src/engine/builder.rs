@@ -246,11 +246,11 @@ async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
             Write::Delete(clean),
         ],
     };
-    match store.commit(vec![batch]).await {
+    match store.commit(&[batch]).await {
         Ok(verdicts) if verdicts.first() == Some(&Verdict::Applied) => {}
         Ok(_) => return Err(BuildError::Contended),
         // Another engine would have written another number only if it began where this one did.
-        Err(store::Error::Unknown(_)) if store.get(&[epoch.clone()]).await?.first() == Some(&Some(value.clone())) => {}
+        Err(store::Error::Unknown(_)) if store.get(std::slice::from_ref(&epoch)).await?.first() == Some(&Some(value.clone())) => {}
         Err(error) => return Err(error.into()),
     }
     let clean = found_epoch.is_none() || found_clean == found_epoch;

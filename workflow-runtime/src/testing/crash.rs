@@ -29,7 +29,7 @@ const INSTANCE: &str = "crash-everywhere";
 const NAMESPACE: &str = "default";
 
 /// An instance that has not ended after so much (virtual) time hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
+const TIME_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), SignalError>> + Send + 'a>>;
 type SendMessage<W> = Box<dyn for<'a> Fn(&'a WorkflowHandle<W>) -> Sending<'a>>;
@@ -216,7 +216,7 @@ where
         self
     }
 
-    /// After how much time, in tokio's time, an instance that has not ended counts as hanging; 30 days otherwise.
+    /// After how much time, in tokio's time, an instance that has not ended counts as hanging; 7 days otherwise.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
