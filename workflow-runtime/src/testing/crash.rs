@@ -242,6 +242,9 @@ where
         if let (Ended::Blocked(reason), false) = (&first.ended, self.may_block) {
             return Err(CrashMismatch { text: format!("`{}` is blocked without any crash: {reason}", W::NAME) });
         }
+        if first.leftovers > 0 {
+            return Err(self.mismatch(&[], &left_behind(first.leftovers)));
+        }
         let reference = Reference { commits: first.commits, ended: first.ended, effects: first.lives[0].effects.clone() };
         let (mut runs, mut crashes) = (1, 0);
         let plans: Vec<Vec<Crash>> = match &self.only {
@@ -285,7 +288,7 @@ where
         } else if self.log.is_some() && !complete(&reference.effects, &run.lives) {
             "other effects than the repeats of the task that the crash interrupted".to_owned()
         } else if run.leftovers > 0 {
-            format!("{} records left behind by an instance that has ended", run.leftovers)
+            left_behind(run.leftovers)
         } else {
             return Ok(run);
         };
@@ -347,8 +350,9 @@ where
         };
         let ended = tokio::select! {
             biased;
-            () = store.crashed() => Ok(None),
+            // First: an answer that came before the crash is heard.
             ended = self.drive(&engine, memory, client) => ended.map(Some),
+            () = store.crashed() => Ok(None),
         };
         engine.abort().await;
         match ended {
@@ -420,6 +424,10 @@ struct Run<T> {
     /// The commits of the last life.
     commits: u64,
     leftovers: usize,
+}
+
+fn left_behind(records: usize) -> String {
+    format!("{records} records left behind by an instance that has ended")
 }
 
 fn keys() -> Keys {

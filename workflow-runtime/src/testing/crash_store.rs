@@ -82,7 +82,7 @@ impl Store for CrashStore {
         self.faulty.scan(range, limit)
     }
 
-    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
+    fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>> {
         Box::pin(async move {
             let outcome = self.faulty.commit(group).await;
             if self.faulty.is_crashed() {

@@ -88,7 +88,14 @@ mod first {
     pub(super) async fn other(n: u32) -> u32 {
         n + receive::<Note>().await.0 as u32
     }
-    workflows! { pub App { order, other } }
+    #[workflow]
+    pub(super) async fn two_notes(n: u32) -> u32 {
+        let total = format!("{n} euros");
+        let one = receive::<Note>().await;
+        let two = receive::<Note>().await;
+        total.len() as u32 + one.0 as u32 + two.0 as u32
+    }
+    workflows! { pub App { order, other, two_notes } }
 }
 
 mod second {
@@ -103,7 +110,14 @@ mod second {
     pub(super) async fn other(n: u32) -> u32 {
         n + receive::<Note>().await.0 as u32
     }
-    workflows! { pub App { order, other } }
+    #[workflow]
+    pub(super) async fn two_notes(n: u32) -> u32 {
+        let total = vec![n];
+        let one = receive::<Note>().await;
+        let two = receive::<Note>().await;
+        total[0] + one.0 as u32 + two.0 as u32
+    }
+    workflows! { pub App { order, other, two_notes } }
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,6 +125,7 @@ async fn a_state_that_does_not_fit_blocks_its_instance_only() {
     let store = memory();
     let engine = open::<first::App>(&store).await;
     engine.start(first::order(3)).id("order").await.unwrap();
+    engine.start(first::order(4)).id("quiet").await.unwrap();
     engine.start(first::other(3)).id("other").await.unwrap();
     engine.shutdown().await;
 
@@ -124,11 +139,36 @@ async fn a_state_that_does_not_fit_blocks_its_instance_only() {
     };
     assert_eq!(variable, "total");
     assert!(!error.is_empty());
+    let quiet = engine.handle::<second::order>(id("quiet"));
+    quiet.signal(Note(2)).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(matches!(reason(&engine, "quiet").await, BlockedReason::Undecodable { .. }));
     engine.shutdown().await;
 
     // The program that wrote it goes on with it; nothing has to be retried by hand.
     let engine = open::<first::App>(&store).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(engine.handle::<first::order>(id("order")).result().await.unwrap(), 8);
+    assert_eq!(engine.handle::<first::order>(id("quiet")).result().await.unwrap(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_blocked_for_another_program_is_shown_as_it_is() {
+    let store = memory();
+    let engine = open::<first::App>(&store).await;
+    engine.start(first::two_notes(3)).id("order").await.unwrap().signal(Note(1)).await.unwrap();
+    engine.shutdown().await;
+    let engine = open::<second::App>(&store).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(matches!(reason(&engine, "order").await, BlockedReason::Undecodable { .. }));
+    engine.shutdown().await;
+
+    let engine = open::<first::App>(&store).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let status = engine.status(&id("order")).await.unwrap().unwrap();
+    assert!(matches!(status, InstanceStatus::Waiting { .. }), "{status}");
+    engine.handle::<first::two_notes>(id("order")).signal(Note(2)).await.unwrap();
+    assert_eq!(engine.handle::<first::two_notes>(id("order")).result().await.unwrap(), 10);
 }
 
 mod third {

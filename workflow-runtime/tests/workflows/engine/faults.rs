@@ -40,7 +40,7 @@ impl Store for Switched {
     fn scan(&self, range: Range<Bytes>, limit: usize) -> StoreFuture<'_, Vec<(Bytes, Bytes)>> {
         self.inner.scan(range, limit)
     }
-    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
+    fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>> {
         if self.off.load(Ordering::SeqCst) {
             return Box::pin(async { Err(Error::Unavailable("the disk is full".to_owned())) });
         }

@@ -107,6 +107,26 @@ async fn many_senders_at_once() {
     assert_eq!(notes, [0, 1, 2]);
 }
 
+/// Two engines in one millisecond: the second one's messages do not replace the first one's.
+#[tokio::test(start_paused = true)]
+async fn messages_of_two_engines_at_one_time() {
+    let store = memory();
+    let mut id = None;
+    for n in 1..=3 {
+        let engine = open::<App>(&store).await;
+        if id.is_none() {
+            id = Some(engine.start(three_notes(1)).await.unwrap().id().clone());
+        }
+        let handle = engine.handle::<three_notes>(id.clone().unwrap());
+        handle.signal(Note(n)).await.unwrap();
+        engine.abort().await;
+    }
+    let engine = open::<App>(&store).await;
+    let handle = engine.handle::<three_notes>(id.unwrap());
+    handle.signal(Done).await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), [1, 2, 3]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn messages_under_crashes() {
     let log = EffectLog::new();
