@@ -204,6 +204,7 @@ fn of_macro(mac: &syn::Macro) -> Flow {
     let mut flow = match macros::parse(mac) {
         Some(macros::Known::List { args, format, .. }) => {
             let mut flow = Flow::default();
+            let named = if format { macros::named(&args) } else { Vec::new() };
             for arg in &args {
                 let next = match arg {
                     Expr::Assign(named) if format => of_expr(&named.right),
@@ -211,7 +212,10 @@ fn of_macro(mac: &syn::Macro) -> Flow {
                         let mut captured = Flow::default();
                         let text = quote::ToTokens::to_token_stream(literal);
                         macros::mentions(&text, &mut |name| {
-                            captured.uses.insert(name.to_owned());
+                            // `format!("{x}", x = 1)` does not capture a variable `x`.
+                            if named.iter().all(|other| other != name) {
+                                captured.uses.insert(name.to_owned());
+                            }
                         });
                         captured
                     }

@@ -69,16 +69,19 @@ impl Renamer<'_> {
 
     /// Adds `name = renamed` where a format string captures the name.
     fn capture(&self, original: &TokenStream, tokens: TokenStream) -> TokenStream {
-        let mut captured = false;
+        let mut captured = None;
         for token in original.clone() {
             if let TokenTree::Literal(literal) = token {
-                macros::captures(&literal.to_string(), &mut |name| captured |= name == self.from);
+                let span = literal.span();
+                macros::captures(&literal.to_string(), &mut |name| {
+                    if name == self.from {
+                        captured = Some(span);
+                    }
+                });
             }
         }
-        if !captured {
-            return tokens;
-        }
-        let span = proc_macro2::Span::call_site();
+        // The name means what it means where the text stands.
+        let Some(span) = captured else { return tokens };
         let (from, to) = (Ident::new(self.from, span), Ident::new(self.to, span));
         let comma = match tokens.clone().into_iter().last() {
             Some(TokenTree::Punct(punct)) if punct.as_char() == ',' => TokenStream::new(),
@@ -122,7 +125,9 @@ impl VisitMut for Renamer<'_> {
                         arg => self.visit_expr_mut(arg),
                     }
                 }
-                self.capture(&original, args.into_token_stream())
+                let is_named = format && macros::named(&args).iter().any(|name| name == self.from);
+                let renamed = args.into_token_stream();
+                if is_named { renamed } else { self.capture(&original, renamed) }
             }
             _ => {
                 let renamed = self.tokens(original.clone());

@@ -6,6 +6,7 @@ use syn::{BinOp, Expr, ExprMacro, Stmt, Type, parse_quote};
 
 use super::super::ir::{BindingKind, Effects, End, Node, StateKind};
 use super::super::{flow, macros};
+use super::hoist::Places;
 use super::{Dest, Lowerer, hoist};
 
 impl Lowerer<'_> {
@@ -154,7 +155,8 @@ impl Lowerer<'_> {
             }
             Expr::Binary(inner) => {
                 let mut parts = vec![(*inner.left).clone(), (*inner.right).clone()];
-                self.sequence(&mut parts);
+                let places = if hoist::compares(&inner.op) { Places::All } else { Places::None };
+                self.sequence(&mut parts, places);
                 *inner.right = parts.remove(1);
                 *inner.left = parts.remove(0);
             }
@@ -168,7 +170,7 @@ impl Lowerer<'_> {
             Expr::Call(inner) => {
                 let mut parts = vec![(*inner.func).clone()];
                 parts.extend(inner.args.iter().cloned());
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, Places::None);
                 *inner.func = parts.remove(0);
                 inner
                     .args
@@ -179,7 +181,7 @@ impl Lowerer<'_> {
             Expr::MethodCall(inner) => {
                 let mut parts = vec![(*inner.receiver).clone()];
                 parts.extend(inner.args.iter().cloned());
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, Places::First);
                 *inner.receiver = parts.remove(0);
                 inner
                     .args
@@ -189,18 +191,18 @@ impl Lowerer<'_> {
             }
             Expr::Index(inner) => {
                 let mut parts = vec![(*inner.expr).clone(), (*inner.index).clone()];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, Places::First);
                 *inner.index = parts.remove(1);
                 *inner.expr = parts.remove(0);
             }
-            Expr::Array(inner) => self.sequence_punctuated(inner.elems.iter_mut()),
-            Expr::Tuple(inner) => self.sequence_punctuated(inner.elems.iter_mut()),
+            Expr::Array(inner) => self.sequence_punctuated(inner.elems.iter_mut(), Places::None),
+            Expr::Tuple(inner) => self.sequence_punctuated(inner.elems.iter_mut(), Places::None),
             Expr::Struct(inner) => {
                 for field in &mut inner.fields {
                     field.colon_token.get_or_insert_with(Default::default);
                 }
                 let fields = inner.fields.iter_mut().map(|field| &mut field.expr);
-                self.sequence_punctuated(fields.chain(inner.rest.as_deref_mut()));
+                self.sequence_punctuated(fields.chain(inner.rest.as_deref_mut()), Places::None);
             }
             Expr::Repeat(inner) => *inner.expr = self.operand(&inner.expr),
             Expr::Range(inner) => {
@@ -209,7 +211,7 @@ impl Lowerer<'_> {
                     .as_deref_mut()
                     .into_iter()
                     .chain(inner.end.as_deref_mut());
-                self.sequence_punctuated(ends);
+                self.sequence_punctuated(ends, Places::None);
             }
             Expr::Macro(inner) => self.macro_(inner),
             Expr::If(_) | Expr::Match(_) | Expr::Loop(_) | Expr::Block(_) => return self.joined(&expr, None),
@@ -254,16 +256,19 @@ impl Lowerer<'_> {
     fn macro_(&mut self, expr: &mut ExprMacro) {
         match macros::parse(&expr.mac) {
             Some(macros::Known::List { mut args, format, .. }) => {
+                // The others borrow their arguments.
+                let by_value = expr.mac.path.segments.last().is_some_and(|last| last.ident == "vec" || last.ident == "dbg");
                 let named = |arg: &Expr| format && matches!(arg, Expr::Assign(_));
                 let values = args
                     .iter_mut()
                     .map(|arg| if named(arg) { named_value(arg) } else { arg });
-                self.sequence_punctuated(values);
+                let places = if by_value { Places::None } else { Places::All };
+                self.sequence_punctuated(values, places);
                 expr.mac.tokens = quote::quote!(#args);
             }
             Some(macros::Known::Repeat { value, count }) => {
                 let mut parts = vec![value, count];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, Places::None);
                 let (value, count) = (&parts[0], &parts[1]);
                 expr.mac.tokens = quote::quote!(#value; #count);
             }
@@ -275,16 +280,16 @@ impl Lowerer<'_> {
         }
     }
 
-    fn sequence_punctuated<'e>(&mut self, exprs: impl Iterator<Item = &'e mut Expr>) {
+    fn sequence_punctuated<'e>(&mut self, exprs: impl Iterator<Item = &'e mut Expr>, places: Places) {
         let slots: Vec<&mut Expr> = exprs.collect();
         let mut parts: Vec<Expr> = slots.iter().map(|slot| (**slot).clone()).collect();
-        self.sequence(&mut parts);
+        self.sequence(&mut parts, places);
         slots.into_iter().zip(parts).for_each(|(slot, part)| *slot = part);
     }
 
     /// Lowers sub-expressions that are evaluated from left to right. What stands before an await and could be observed
     /// there is evaluated into a temporary.
-    fn sequence(&mut self, parts: &mut [Expr]) {
+    fn sequence(&mut self, parts: &mut [Expr], places: Places) {
         let Some(last) = parts.iter().rposition(|part| self.needs(part)) else {
             return;
         };
@@ -295,7 +300,7 @@ impl Lowerer<'_> {
                 *part = self.operand(part);
             }
             let later = &rest[..last - index];
-            if !hoist::can_wait(part, later) {
+            if !hoist::can_wait(part, later, places.contain(index)) {
                 *part = self.temporary(part.clone());
             }
         }
