@@ -4,5 +4,6 @@
 #[macro_use]
 mod support;
 mod engine;
+mod kill;
 mod language;
 mod property;

@@ -159,8 +159,8 @@ where
 macro_rules! twin {
     (
         async fn $name:ident($($params:tt)*) -> $out:ty { $($body:tt)* }
-        $(signals $notes:expr;)?
         $call:ident($($args:expr),*)
+        $(signals $notes:expr)?
     ) => {
         #[allow(warnings, clippy::all, clippy::pedantic)]
         pub mod $name {

@@ -7,7 +7,7 @@
 mod expressions;
 mod program;
 mod project;
-mod random;
+pub(crate) mod random;
 mod statements;
 
 use project::Project;
