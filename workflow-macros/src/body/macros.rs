@@ -75,18 +75,6 @@ pub(crate) fn parse(mac: &Macro) -> Option<Known> {
     }
 }
 
-/// The names of a format macro's named arguments, `name = value`.
-pub(crate) fn named(args: &Punctuated<Expr, Token![,]>) -> Vec<String> {
-    let name = |arg: &Expr| match arg {
-        Expr::Assign(named) => match &*named.left {
-            Expr::Path(path) => path.path.get_ident().map(super::flow::text),
-            _ => None,
-        },
-        _ => None,
-    };
-    args.iter().filter_map(name).collect()
-}
-
 /// Whether control never comes back from this macro.
 pub(crate) fn diverges(mac: &Macro) -> bool {
     mac.path.segments.last().is_some_and(|segment| {

@@ -69,19 +69,16 @@ impl Renamer<'_> {
 
     /// Adds `name = renamed` where a format string captures the name.
     fn capture(&self, original: &TokenStream, tokens: TokenStream) -> TokenStream {
-        let mut captured = None;
+        let mut captured = false;
         for token in original.clone() {
             if let TokenTree::Literal(literal) = token {
-                let span = literal.span();
-                macros::captures(&literal.to_string(), &mut |name| {
-                    if name == self.from {
-                        captured = Some(span);
-                    }
-                });
+                macros::captures(&literal.to_string(), &mut |name| captured |= name == self.from);
             }
         }
-        // The name means what it means where the text stands.
-        let Some(span) = captured else { return tokens };
+        if !captured {
+            return tokens;
+        }
+        let span = proc_macro2::Span::call_site();
         let (from, to) = (Ident::new(self.from, span), Ident::new(self.to, span));
         let comma = match tokens.clone().into_iter().last() {
             Some(TokenTree::Punct(punct)) if punct.as_char() == ',' => TokenStream::new(),
@@ -125,9 +122,7 @@ impl VisitMut for Renamer<'_> {
                         arg => self.visit_expr_mut(arg),
                     }
                 }
-                let is_named = format && macros::named(&args).iter().any(|name| name == self.from);
-                let renamed = args.into_token_stream();
-                if is_named { renamed } else { self.capture(&original, renamed) }
+                self.capture(&original, args.into_token_stream())
             }
             _ => {
                 let renamed = self.tokens(original.clone());

@@ -127,7 +127,6 @@ impl Core {
             clock: Clock { base_ms: AtomicU64::new(now_ms), start: Instant::now() },
             waiters: Mutex::default(),
             stop: Stop::default(),
-            // Within one millisecond the messages of a later engine come after, and never replace, those of an earlier one.
             message_count: AtomicU64::new(parts.epoch << 32),
             // Unique among all engines that ever open this store: the epoch is.
             tokens: AtomicU64::new(parts.epoch << 32),

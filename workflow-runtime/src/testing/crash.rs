@@ -11,7 +11,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use workflow_model::InstanceId;
 
 use super::clock::VirtualClock;
@@ -32,7 +31,8 @@ const NAMESPACE: &str = "default";
 const TIME_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), SignalError>> + Send + 'a>>;
-type SendMessage<W> = Box<dyn for<'a> Fn(&'a WorkflowHandle<W>) -> Sending<'a>>;
+/// Sends a message under the name of its request.
+type SendMessage<W> = Box<dyn for<'a> Fn(&'a WorkflowHandle<W>, String) -> Sending<'a>>;
 
 type Configure<R> = Box<dyn Fn(EngineBuilder<R>) -> EngineBuilder<R>>;
 
@@ -176,9 +176,9 @@ where
     /// # });
     /// ```
     pub fn signal<S: Signal + Clone + Sync>(mut self, message: S) -> Self {
-        let send: SendMessage<W> = Box::new(move |handle| {
+        let send: SendMessage<W> = Box::new(move |handle, request| {
             let message = message.clone();
-            Box::pin(async move { handle.signal(message).await })
+            Box::pin(async move { handle.signal(message).request_id(request).await })
         });
         self.script.push(Act::Signal(S::NAME, send));
         self
@@ -307,7 +307,7 @@ where
             log.clear();
         }
         let memory = MemoryStore::with_clock(VirtualClock::new());
-        let mut client = Client { position: 0, unanswered: None };
+        let mut client = Client { position: 0 };
         let mut lives = Vec::new();
         let mut crashes = plan.iter().copied();
         let mut may_repeat = false;
@@ -315,7 +315,7 @@ where
             let crash = crashes.next();
             let store = Arc::new(CrashStore::new(memory.clone(), crash));
             let seen = self.log.as_ref().map_or(0, EffectLog::len);
-            let life = self.live(&store, &memory, &mut client);
+            let life = self.live(&store, &mut client);
             let ended = match tokio::time::timeout(self.time_limit, life).await {
                 Ok(ended) => ended.map_err(|error| self.mismatch(plan, &error))?,
                 Err(_) => {
@@ -338,7 +338,6 @@ where
     async fn live(
         &self,
         store: &Arc<CrashStore>,
-        memory: &MemoryStore,
         client: &mut Client,
     ) -> Result<Option<Ended<W::Output>>, String> {
         let builder = WorkflowEngine::<R>::builder().store(store.clone());
@@ -351,7 +350,7 @@ where
         let ended = tokio::select! {
             biased;
             // First: an answer that came before the crash is heard.
-            ended = self.drive(&engine, memory, client) => ended.map(Some),
+            ended = self.drive(&engine, client) => ended.map(Some),
             () = store.crashed() => Ok(None),
         };
         engine.abort().await;
@@ -371,7 +370,6 @@ where
     async fn drive(
         &self,
         engine: &WorkflowEngine<R>,
-        memory: &MemoryStore,
         client: &mut Client,
     ) -> Result<Ended<W::Output>, String> {
         let start = engine.start((self.call)()).id(INSTANCE).on_existing(ExistingId::ReturnExisting);
@@ -384,15 +382,10 @@ where
             match act {
                 Act::Pause(pause) => tokio::time::sleep(*pause).await,
                 Act::Signal(name, send) => {
-                    let before = messages(memory).await;
-                    // In the life before it may have been stored although nobody heard of it.
-                    let stored = client.unanswered.take().is_some_and(|known| !before.is_subset(&known));
-                    if !stored {
-                        client.unanswered = Some(before);
-                        match send(&handle).await {
-                            Ok(()) | Err(SignalError::Closed { .. }) => client.unanswered = None,
-                            Err(error) => return Err(format!("the message `{name}` was not sent: {error}")),
-                        }
+                    // Whether the life before got it stored does not matter: the request is the same one.
+                    match send(&handle, format!("act {}", client.position)).await {
+                        Ok(()) | Err(SignalError::Closed { .. }) => {}
+                        Err(error) => return Err(format!("the message `{name}` was not sent: {error}")),
                     }
                 }
             }
@@ -406,10 +399,9 @@ where
     }
 }
 
-/// Whoever sends the messages: how far it is, and, while it waits for an answer, the messages that were stored before.
+/// Whoever sends the messages, and how far it is.
 struct Client {
     position: usize,
-    unanswered: Option<BTreeSet<Bytes>>,
 }
 
 struct Reference<T> {
@@ -436,13 +428,6 @@ fn keys() -> Keys {
 
 fn instance() -> InstanceId {
     InstanceId::new(INSTANCE).unwrap_or_else(|_| unreachable!("the id is valid"))
-}
-
-/// The keys of the instance's stored messages.
-async fn messages(memory: &MemoryStore) -> BTreeSet<Bytes> {
-    let range = keys().numbered_range(Kind::Message, &instance());
-    let found = memory.scan(range, usize::MAX).await.unwrap_or_default();
-    found.into_iter().map(|(key, _)| key).collect()
 }
 
 /// The number of records, besides those that tell of its end, that an instance that has ended still has.

@@ -3,6 +3,7 @@
 
 #[macro_use]
 mod support;
+mod concurrency;
 mod engine;
 mod kill;
 mod language;

@@ -5,37 +5,25 @@ use syn::{Attribute, BinOp, Expr, UnOp};
 
 use super::super::flow;
 
-/// Which of several sub-expressions are used where they stand, without being copied or moved: a method's receiver, both
-/// sides of a comparison.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Places {
-    None,
-    First,
-    All,
-}
-
-impl Places {
-    pub(super) fn contain(self, index: usize) -> bool {
-        self == Places::All || (self == Places::First && index == 0)
-    }
-}
-
 /// Whether evaluating `expr` after `later` instead of before it makes no difference: it has no effect, and nothing in
-/// `later` changes the variables that it reads.
-pub(super) fn can_wait(expr: &Expr, later: &[Expr], is_place: bool) -> bool {
+/// `later` may change the variables that it reads.
+pub(super) fn can_wait(expr: &Expr, later: &[Expr]) -> bool {
     if !is_pure(expr) {
         return false;
     }
-    match expr {
-        Expr::Paren(inner) => return can_wait(&inner.expr, later, is_place),
-        Expr::Group(inner) => return can_wait(&inner.expr, later, is_place),
-        Expr::Tuple(inner) => return inner.elems.iter().all(|elem| can_wait(elem, later, false)),
-        _ => {}
+    let reads = flow::of_expr(expr).uses;
+    // What `expr` borrows, nothing in `later` may change.
+    let borrows = matches!(expr, Expr::Reference(_));
+    !later.iter().any(|expr| changes(expr, &reads, !borrows))
+}
+
+/// As [`can_wait`], for a place that may be borrowed: a method called on it in `later` is one that a borrow allows.
+pub(super) fn place_can_wait(expr: &Expr, later: &[Expr]) -> bool {
+    if !is_place(expr) {
+        return can_wait(expr, later);
     }
     let reads = flow::of_expr(expr).uses;
-    // A copy was made before a method changed the variable. What is borrowed meanwhile no method can change.
-    let methods = !is_place && !matches!(expr, Expr::Reference(_) | Expr::Closure(_));
-    !later.iter().any(|expr| changes(expr, &reads, methods))
+    !later.iter().any(|expr| changes(expr, &reads, false))
 }
 
 fn is_pure(expr: &Expr) -> bool {
@@ -50,7 +38,6 @@ fn is_pure(expr: &Expr) -> bool {
             _ => matches!(&*inner.expr, Expr::Lit(_)),
         },
         Expr::Tuple(inner) => inner.elems.iter().all(is_pure),
-        Expr::Index(_) => is_place(expr),
         _ => false,
     }
 }
@@ -68,8 +55,8 @@ fn is_place(expr: &Expr) -> bool {
     }
 }
 
-/// Whether `expr` assigns to, or borrows mutably, one of the variables in `names`; with `methods` also whether it calls
-/// a method on one, which may do so.
+/// Whether `expr` assigns to, or borrows mutably, one of the variables in `names`; with `methods`, a method that is
+/// called on one counts, since it may borrow mutably.
 fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>, methods: bool) -> bool {
     struct Finder<'a> {
         names: &'a std::collections::BTreeSet<String>,
@@ -77,17 +64,6 @@ fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>, methods: boo
         found: bool,
     }
     impl Finder<'_> {
-        /// The left side of an assignment, which may be a pattern.
-        fn assigned(&mut self, left: &Expr) {
-            match left {
-                Expr::Tuple(inner) => inner.elems.iter().for_each(|elem| self.assigned(elem)),
-                Expr::Array(inner) => inner.elems.iter().for_each(|elem| self.assigned(elem)),
-                Expr::Call(inner) => inner.args.iter().for_each(|arg| self.assigned(arg)),
-                Expr::Struct(inner) => inner.fields.iter().for_each(|field| self.assigned(&field.expr)),
-                place => self.root(place),
-            }
-        }
-
         fn root(&mut self, mut place: &Expr) {
             loop {
                 place = match place {
@@ -108,25 +84,22 @@ fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>, methods: boo
     impl<'ast> Visit<'ast> for Finder<'_> {
         fn visit_expr(&mut self, expr: &'ast Expr) {
             match expr {
-                Expr::Assign(assign) => self.assigned(&assign.left),
-                Expr::MethodCall(call) if self.methods => self.root(&call.receiver),
+                Expr::Assign(assign) => self.root(&assign.left),
                 Expr::Binary(binary) if assigns(&binary.op) => self.root(&binary.left),
                 Expr::Reference(reference) if reference.mutability.is_some() => self.root(&reference.expr),
+                Expr::MethodCall(call) if self.methods => self.root(&call.receiver),
                 _ => {}
             }
             visit::visit_expr(self, expr);
         }
     }
-    let mut finder = Finder { names, methods, found: false };
+    let mut finder = Finder {
+        names,
+        methods,
+        found: false,
+    };
     finder.visit_expr(expr);
     finder.found
-}
-
-pub(super) fn compares(op: &BinOp) -> bool {
-    matches!(
-        op,
-        BinOp::Eq(_) | BinOp::Ne(_) | BinOp::Lt(_) | BinOp::Le(_) | BinOp::Gt(_) | BinOp::Ge(_)
-    )
 }
 
 pub(super) fn assigns(op: &BinOp) -> bool {
@@ -208,9 +181,9 @@ fn last_segment(path: &syn::Path) -> String {
     }
 }
 
-/// The attributes of an expression that may carry `#[point("..")]`: those of its outermost part, where the parser
-/// puts them, or of the leftmost one, where it puts those of `#[point] a().await`.
-pub(super) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
+/// The attributes of an expression. (Rustc takes those of a statement `#[a] x = y;` for the left side's, and refuses
+/// them, so there is no need to look further inside.)
+pub(crate) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
     macro_rules! own {
         ($($variant:ident),*) => { match expr { $(Expr::$variant(inner) => Some(&mut inner.attrs),)* _ => None } };
     }
