@@ -205,19 +205,17 @@ fn of_macro(mac: &syn::Macro) -> Flow {
         Some(macros::Known::List { args, format, .. }) => {
             let mut flow = Flow::default();
             for arg in &args {
-                let next = match arg {
-                    Expr::Assign(named) if format => of_expr(&named.right),
-                    Expr::Lit(literal) if format => {
-                        let mut captured = Flow::default();
-                        let text = quote::ToTokens::to_token_stream(literal);
-                        macros::mentions(&text, &mut |name| {
-                            captured.uses.insert(name.to_owned());
-                        });
-                        captured
-                    }
+                flow = flow.then(match arg {
+                    Expr::Assign(named) if format.is_some() => of_expr(&named.right),
                     arg => of_expr(arg),
-                };
-                flow = flow.then(next);
+                });
+            }
+            if let Some(format) = format {
+                let uses = macros::captured(&args, format).into_iter().collect();
+                flow = flow.then(Flow {
+                    uses,
+                    ..Flow::default()
+                });
             }
             flow
         }

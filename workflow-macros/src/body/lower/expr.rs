@@ -273,7 +273,7 @@ impl Lowerer<'_> {
     fn macro_(&mut self, expr: &mut ExprMacro) {
         match macros::parse(&expr.mac) {
             Some(macros::Known::List { mut args, format, .. }) => {
-                let named = |arg: &Expr| format && matches!(arg, Expr::Assign(_));
+                let named = |arg: &Expr| format.is_some() && matches!(arg, Expr::Assign(_));
                 let values = args
                     .iter_mut()
                     .map(|arg| if named(arg) { named_value(arg) } else { arg });
