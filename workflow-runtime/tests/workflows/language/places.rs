@@ -155,3 +155,13 @@ twin! {
     }
     named_arguments_capture_nothing("x".to_string())
 }
+
+twin! {
+    async fn macros_borrow(n: i64) -> String {
+        let text = name(n).await;
+        let one = format!("{} {}", text, name(text.len() as i64).await);
+        assert_eq!(text, name(n + text.len() as i64 - 2).await, "{text}");
+        one + &text
+    }
+    macros_borrow(3)
+}
