@@ -21,7 +21,11 @@ struct Outside(PathBuf);
 
 #[task]
 async fn step(State(outside): State<Outside>, number: u64, before: u64) -> u64 {
-    let mut file = fs::OpenOptions::new().append(true).create(true).open(&outside.0).expect("the effects file");
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&outside.0)
+        .expect("the effects file");
     writeln!(file, "{number}").expect("an effect");
     tokio::time::sleep(Duration::from_millis(number % 3)).await;
     mix(number, before)
@@ -39,7 +43,10 @@ struct Report {
 
 #[workflow]
 async fn many_steps(rows: u64, columns: u64) -> Report {
-    let mut report = Report { hash: 0, rows: Vec::new() };
+    let mut report = Report {
+        hash: 0,
+        rows: Vec::new(),
+    };
     let mut number = 0;
     for row in 0..rows {
         let mut cells = Vec::new();
@@ -59,7 +66,10 @@ async fn many_steps(rows: u64, columns: u64) -> Report {
 
 /// What the workflow gives if nothing happens to it.
 fn expected(rows: u64, columns: u64) -> Report {
-    let mut report = Report { hash: 0, rows: Vec::new() };
+    let mut report = Report {
+        hash: 0,
+        rows: Vec::new(),
+    };
     for row in 0..rows {
         let cells: Vec<u64> = (0..columns)
             .map(|column| {
@@ -77,12 +87,21 @@ const COLUMNS: u64 = 12;
 
 /// The life of one process: opens the store, starts or finds the instance, waits for its end.
 fn live(folder: &Path) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let outside = Outside(folder.join("effects"));
-        let builder = WorkflowEngine::<many_steps>::builder().embedded(folder.join("store")).state(outside);
+        let builder = WorkflowEngine::<many_steps>::builder()
+            .embedded(folder.join("store"))
+            .state(outside);
         let engine = builder.build().await.expect("an engine");
-        let start = engine.start(many_steps(ROWS, COLUMNS)).id("one").on_existing(ExistingId::ReturnExisting);
+        let start = engine
+            .start(many_steps(ROWS, COLUMNS))
+            .id("one")
+            .on_existing(ExistingId::ReturnExisting);
         let report = start.await.expect("a start").result().await.expect("a result");
         fs::write(folder.join("result.new"), format!("{report:?}")).expect("a result file");
         fs::rename(folder.join("result.new"), folder.join("result")).expect("a result file");
@@ -94,7 +113,10 @@ fn effects(folder: &Path) -> Vec<u64> {
     let text = fs::read_to_string(folder.join("effects")).unwrap_or_default();
     // A line that is not complete was not written: the process died within the call.
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-    complete.lines().map(|line| line.parse().expect("a number")).collect()
+    complete
+        .lines()
+        .map(|line| line.parse().expect("a number"))
+        .collect()
 }
 
 fn spawn(folder: &Path) -> Child {
@@ -126,7 +148,9 @@ fn a_process_is_killed_until_its_workflow_ends() {
         let mut child = spawn(folder);
         let before = effects(folder).len();
         // Some die early, while the store is opened; the others after some progress, at any moment of a step.
-        let early = random.percent(20).then(|| Instant::now() + Duration::from_millis(random.below(40) as u64));
+        let early = random
+            .percent(20)
+            .then(|| Instant::now() + Duration::from_millis(random.below(40) as u64));
         let progress = 3 + random.below(18);
         let moment = Duration::from_micros(random.below(4000) as u64);
         let ended = loop {
@@ -138,7 +162,11 @@ fn a_process_is_killed_until_its_workflow_ends() {
                 std::thread::sleep(moment);
                 break None;
             }
-            assert!(Instant::now() < limit, "seed {seed}: no progress, {} deaths so far", deaths.len());
+            assert!(
+                Instant::now() < limit,
+                "seed {seed}: no progress, {} deaths so far",
+                deaths.len()
+            );
             std::thread::sleep(Duration::from_millis(1));
         };
         match ended {

@@ -6,5 +6,6 @@ mod support;
 mod concurrency;
 mod engine;
 mod kill;
+mod kit;
 mod language;
 mod property;
