@@ -6,5 +6,7 @@ mod support;
 mod chaos;
 mod concurrency;
 mod engine;
+mod kill;
+mod kit;
 mod language;
 mod property;
