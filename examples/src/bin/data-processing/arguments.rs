@@ -1,8 +1,6 @@
 //! The command line.
 
-use std::fmt::Display;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -10,7 +8,8 @@ use lexopt::prelude::*;
 use crate::workflow::Malformed;
 
 const HELP: &str = "\
-Summarises the number columns of a CSV file per group: rows, mean, deviation, minimum, median, 95 %, maximum.
+Summarises the number columns of a CSV file per group: values, missing values, mean, standard deviation,
+minimum, median and 95th percentile (both within 1 %), maximum.
 
 The work is a durable workflow. Kill the program at any moment (Ctrl-C, kill -9, power) and run the same
 command again: it continues at the step where it was. The report has the same bytes either way.
@@ -96,15 +95,10 @@ impl Arguments {
     }
 }
 
-fn number<T: FromStr + PartialOrd + Display>(
-    parser: &mut lexopt::Parser,
-    name: &str,
-    min: T,
-    max: T,
-) -> Result<T, lexopt::Error> {
+fn number(parser: &mut lexopt::Parser, name: &str, min: u64, max: u64) -> Result<u64, lexopt::Error> {
     let text = parser.value()?.string()?;
     match text.parse() {
-        Ok(value) if value >= min && value <= max => Ok(value),
+        Ok(value) if (min..=max).contains(&value) => Ok(value),
         _ => Err(format!("{name} is a number from {min} to {max}, not {text:?}").into()),
     }
 }

@@ -26,7 +26,7 @@ pub(crate) enum Stop {
     Interrupted,
 }
 
-fn failed(error: impl ToString) -> Stop {
+fn failed(error: &(impl ToString + ?Sized)) -> Stop {
     Stop::Failed(error.to_string())
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
         .state(monitor.clone())
         .build()
         .await
-        .map_err(failed)?;
+        .map_err(|error| failed(&error))?;
     let outcome = follow(&engine, job, &id, &monitor, events).await;
     engine.shutdown_within(GRACE).await;
     let report = outcome?;
@@ -58,14 +58,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
 
 /// Checks what can be checked before anything is stored.
 fn job(arguments: &Arguments) -> Result<Job, Stop> {
-    let unreadable = |error: &std::io::Error| failed(Outage::new("read", &arguments.input, error));
+    let unreadable = |error: &std::io::Error| failed(&Outage::new("read", &arguments.input, error));
     let input = arguments
         .input
         .canonicalize()
         .map_err(|error| unreadable(&error))?;
     let file = File::open(&input).map_err(|error| unreadable(&error))?;
     if !file.metadata().map_err(|error| unreadable(&error))?.is_file() {
-        return Err(failed(format!(
+        return Err(failed(&format!(
             "cannot read `{}`: it is not a file",
             arguments.input.display()
         )));
@@ -81,7 +81,7 @@ fn job(arguments: &Arguments) -> Result<Job, Stop> {
 }
 
 fn absolute(output: &Path) -> Result<PathBuf, Stop> {
-    let refuse = |why: &str| failed(format!("cannot write `{}`: {why}", output.display()));
+    let refuse = |why: &str| failed(&format!("cannot write `{}`: {why}", output.display()));
     let path = std::path::absolute(output).map_err(|error| refuse(&error.to_string()))?;
     let folder = path.parent().filter(|_| path.file_name().is_some());
     match folder {
@@ -104,7 +104,7 @@ fn name(job: &Job) -> Result<InstanceId, Stop> {
         .filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c))
         .take(60)
         .collect();
-    InstanceId::new(format!("{stem}-{hash:016x}")).map_err(failed)
+    InstanceId::new(format!("{stem}-{hash:016x}")).map_err(|error| failed(&error))
 }
 
 /// Starts the run, or takes it up where it is, and waits for its end.
@@ -118,7 +118,7 @@ async fn follow(
     let before = engine
         .list(ListFilter::default().limit(1))
         .await
-        .map_err(failed)?
+        .map_err(|error| failed(&error))?
         .instances
         .pop();
     match &before {
@@ -140,7 +140,7 @@ async fn follow(
             ..
         }) => {
             eprintln!("`{id}` was blocked ({reason}); it is tried again");
-            engine.retry(id).await.map_err(failed)?;
+            engine.retry(id).await.map_err(|error| failed(&error))?;
         }
         Some(_) => {}
     }
@@ -152,7 +152,7 @@ async fn follow(
             match start.on_existing(ExistingId::RestartClosed).await {
                 Ok(handle) => handle,
                 Err(StartError::AlreadyExists { id }) => engine.handle(id),
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(failed(&error)),
             }
         }
     };
@@ -163,7 +163,7 @@ async fn follow(
         outage = screen.show(events) => {
             screen.end_line();
             let again = "nothing is lost: remove the cause and run the same command again";
-            return Err(failed(format!("{outage}\n{again}")));
+            return Err(failed(&format!("{outage}\n{again}")));
         }
         _ = tokio::signal::ctrl_c() => {
             screen.end_line();
@@ -174,9 +174,9 @@ async fn follow(
     screen.end_line();
     match report {
         Ok(Ok(report)) => Ok(report),
-        Ok(Err(problem)) => Err(failed(problem)),
-        Err(ResultError::Blocked { reason, .. }) => Err(failed(format!("`{id}` is blocked: {reason}"))),
-        Err(error) => Err(failed(error)),
+        Ok(Err(problem)) => Err(failed(&problem)),
+        Err(ResultError::Blocked { reason, .. }) => Err(failed(&format!("`{id}` is blocked: {reason}"))),
+        Err(error) => Err(failed(&error)),
     }
 }
 

@@ -102,20 +102,20 @@ pub(crate) fn fetch(
 pub(crate) fn process(
     State(monitor): State<Monitor>,
     plan: &Plan,
-    rows: Chunk,
+    rows: &Chunk,
     chunk: u64,
     malformed: Malformed,
 ) -> Result<Totals, Problem> {
     monitor.begins(Some((chunk - 1, plan.chunks)));
     std::thread::sleep(monitor.delay);
-    let totals = summarise(plan, &rows, malformed)?;
+    let totals = summarise(plan, rows, malformed)?;
     monitor.progress(chunk, plan.chunks);
     Ok(totals)
 }
 
 /// Writes the report.
 #[task(blocking, retry(max_attempts = 1_000_000, backoff = exponential("100ms", max = "1s")))]
-pub(crate) fn store(State(monitor): State<Monitor>, path: &PathBuf, report: &Report) -> Result<(), Outage> {
+pub(crate) fn store(State(monitor): State<Monitor>, job: &Job, report: &Report) -> Result<(), Outage> {
     monitor.begins(Some((report.chunks, report.chunks)));
     monitor.watch(
         report

@@ -41,10 +41,10 @@ pub(crate) async fn data_processing(job: Job) -> Result<Report, Problem> {
     for chunk in 1..=plan.chunks {
         let rows = fetch(&plan, position, chunk).await??;
         position = rows.end;
-        let part = process(&plan, rows, chunk, job.malformed).await?;
+        let part = process(&plan, &rows, chunk, job.malformed).await?;
         totals.add(part, &plan)?;
     }
     let report = Report::new(&plan, &totals);
-    store(&job.output, &report).await?;
+    store(&job, &report).await?;
     Ok(report)
 }
