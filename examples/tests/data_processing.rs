@@ -1,6 +1,7 @@
 //! The example as a person uses it: as a process that is killed, and with input that is wrong.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

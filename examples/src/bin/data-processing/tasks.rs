@@ -119,8 +119,8 @@ pub(crate) fn store(State(monitor): State<Monitor>, job: &Job, report: &Report) 
     monitor.begins(Some((report.chunks, report.chunks)));
     monitor.watch(
         report
-            .write(path)
-            .map_err(|error| Outage::new("write", path, &error)),
+            .write(&job.output)
+            .map_err(|error| Outage::new("write", &job.output, &error)),
     )
 }
 
