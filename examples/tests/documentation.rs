@@ -67,7 +67,7 @@ fn every_page_is_a_test() {
     for page in pages.iter().filter(|page| page.extension().is_some_and(|end| end == "md")) {
         let text = fs::read_to_string(page).unwrap();
         let name = page.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-        let has_code = text.lines().any(|line| matches!(line, "```" | "```rust" | "```compile_fail" | "```no_run"));
+        let has_code = text.lines().any(|line| matches!(line, "```" | "```rust" | "```rust,no_run" | "```compile_fail"));
         if has_code {
             assert!(tested.contains(&format!("/{name}\"")), "examples/src/lib.rs does not name {name}");
         }

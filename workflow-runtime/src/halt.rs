@@ -31,6 +31,8 @@ pub enum Halt {
     NotStarted,
     /// It waits, and left the memory.
     Evicted,
+    /// The id of a child is taken by another instance.
+    IdTaken,
     /// The engine shuts down.
     Shutdown,
     /// Another engine has taken over.
@@ -66,6 +68,10 @@ impl Halt {
             Halt::Unencodable { variable, error } => BlockedReason::Unencodable { variable, error },
             Halt::TaskFailed { task, error } => BlockedReason::TaskFailed { task, error },
             Halt::Poisoned { point, crashes } => BlockedReason::Poison { point, crashes },
+            Halt::IdTaken => BlockedReason::TaskFailed {
+                task: "start of a child workflow".to_owned(),
+                error: "another instance has the child's id; give the child another one".to_owned(),
+            },
             Halt::Panicked { message } => BlockedReason::Panicked { message },
             Halt::Store(store::Error::Corrupt(error)) => {
                 BlockedReason::Undecodable { variable: "a record".to_owned(), error }

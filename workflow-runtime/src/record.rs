@@ -4,7 +4,7 @@
 
 use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
-use workflow_model::{BlockedReason, codec};
+use workflow_model::{BlockedReason, InstanceId, codec};
 
 /// The first byte of a state record.
 const STATE_VERSION: u8 = 1;
@@ -18,6 +18,9 @@ pub(crate) struct InstanceRecord {
     pub(crate) created_ms: u64,
     #[serde(with = "blob")]
     pub(crate) input: Bytes,
+    /// The instance that waits for this one's outcome.
+    #[serde(default)]
+    pub(crate) parent: Option<InstanceId>,
 }
 
 /// How an instance ended, or why it is blocked.

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -16,8 +16,8 @@ use workflow_model::InstanceId;
 #[derive(Debug)]
 pub(crate) struct Hot {
     pub(crate) notify: Notify,
-    /// Messages were stored since the instance last read them.
-    unread: AtomicBool,
+    /// How often the instance was told that there may be new messages.
+    told: AtomicU64,
     leave: AtomicBool,
 }
 
@@ -26,24 +26,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hot {
-    /// Takes note that the instance reads its messages now.
-    pub(crate) fn take_unread(&self) -> bool {
-        self.unread.swap(false, Ordering::AcqRel)
+    /// How often the instance was told that there may be new messages.
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Ordering::Acquire)
     }
 
-    pub(crate) fn is_unread(&self) -> bool {
-        self.unread.load(Ordering::Acquire)
-    }
-
-    /// The messages could not be read.
-    pub(crate) fn set_unread(&self) {
-        self.unread.store(true, Ordering::Release);
+    /// Tells the instance that there may be new messages.
+    pub(crate) fn tell(&self) {
+        self.told.fetch_add(1, Ordering::AcqRel);
+        self.notify.notify_waiters();
     }
 
     /// Asks a waiting instance to leave the memory.
     fn ask_to_leave(&self) {
         self.leave.store(true, Ordering::Release);
-        self.notify.notify_one();
+        self.notify.notify_waiters();
     }
 
     pub(crate) fn should_leave(&self) -> bool {
@@ -82,7 +79,7 @@ impl HotMap {
         if part.contains_key(id) {
             return None;
         }
-        let hot = Arc::new(Hot { notify: Notify::new(), unread: AtomicBool::new(unread), leave: AtomicBool::new(false) });
+        let hot = Arc::new(Hot { notify: Notify::new(), told: AtomicU64::new(u64::from(unread)), leave: AtomicBool::new(false) });
         part.insert(id.clone(), hot.clone());
         Some(hot)
     }
@@ -99,8 +96,7 @@ impl HotMap {
     pub(crate) fn tell(&self, id: &InstanceId) -> bool {
         let part = self.part(id);
         let Some(hot) = part.get(id) else { return false };
-        hot.unread.store(true, Ordering::Release);
-        hot.notify.notify_one();
+        hot.tell();
         true
     }
 
@@ -109,10 +105,10 @@ impl HotMap {
         self.part(id).remove(id);
     }
 
-    /// Removes a waiting instance unless it was told of something that it has not read.
-    pub(crate) fn try_leave(&self, id: &InstanceId, hot: &Hot) -> bool {
+    /// Removes a waiting instance unless it was told of something since `read_at`, when it last read its messages.
+    pub(crate) fn try_leave(&self, id: &InstanceId, hot: &Hot, read_at: u64) -> bool {
         let mut part = self.part(id);
-        if hot.unread.load(Ordering::Acquire) {
+        if hot.told() != read_at {
             return false;
         }
         part.remove(id);
@@ -134,7 +130,7 @@ impl HotMap {
     /// Wakes everything, so that it sees that the engine shuts down.
     pub(crate) fn wake_all(&self) {
         for part in &self.parts {
-            lock(part).values().for_each(|hot| hot.notify.notify_one());
+            lock(part).values().for_each(|hot| hot.notify.notify_waiters());
         }
     }
 }

@@ -7,7 +7,7 @@ mod handle;
 pub(crate) mod hot;
 mod list;
 mod registry;
-mod runner;
+pub(crate) mod runner;
 pub(crate) mod start;
 mod timers;
 
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use workflow_model::{InstanceId, InstanceStatus};
 
 pub use builder::{BuildError, EngineBuilder};
-pub use handle::{ResultError, SignalError, WorkflowHandle};
+pub use handle::{ResultError, SendSignal, SignalError, WorkflowHandle};
 pub use list::{ListFilter, Page};
 pub use registry::Entry;
 pub use start::{ExistingId, Start, StartError};

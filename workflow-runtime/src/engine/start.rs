@@ -12,9 +12,10 @@ use workflow_model::{BlockedReason, InstanceId, InvalidId, codec};
 use super::core::{Core, decode};
 use super::handle::WorkflowHandle;
 use super::runner;
-use crate::context::{Run, Starting, WorkflowContext};
+use crate::context::WorkflowContext;
 use crate::keys::Kind;
 use crate::record::{self, End, InstanceRecord, OutcomeRecord};
+use crate::run::{Run, Starting};
 use crate::store::{self, Condition, Write};
 use crate::workflow::{Workflow, WorkflowCall};
 
@@ -137,7 +138,7 @@ impl<W: Workflow> Start<W> {
             }
         };
         let header =
-            InstanceRecord { workflow: W::NAME.to_owned(), token, created_ms: core.now_ms(), input: encoded };
+            InstanceRecord { workflow: W::NAME.to_owned(), token, created_ms: core.now_ms(), input: encoded, parent: None };
         match replaced {
             None => conditions.push(Condition::Absent(key.clone())),
             Some((instance, outcome_key, outcome)) => {
