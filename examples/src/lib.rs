@@ -43,7 +43,11 @@ documentation! {
     w0020 = "../../docs/errors/W0020.md";
     w0021 = "../../docs/errors/W0021.md";
     w0022 = "../../docs/errors/W0022.md";
+    w0023 = "../../docs/errors/W0023.md";
     w0030 = "../../docs/errors/W0030.md";
+    w0031 = "../../docs/errors/W0031.md";
+    w0032 = "../../docs/errors/W0032.md";
+    w0033 = "../../docs/errors/W0033.md";
     w0050 = "../../docs/errors/W0050.md";
     w0051 = "../../docs/errors/W0051.md";
     w0052 = "../../docs/errors/W0052.md";
