@@ -369,7 +369,7 @@ fn files_and_folders_that_cannot_be_used_are_named() {
     let case = Case::new(&rows(10));
     fs::create_dir(case.path("folder")).unwrap();
     fs::write(case.path("folder/file"), "").unwrap();
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 7] = [
         (
             &["--input", "none.csv"],
             &["cannot read `none.csv`: No such file"],
@@ -381,6 +381,10 @@ fn files_and_folders_that_cannot_be_used_are_named() {
         (
             &["--output", "folder"],
             &["cannot write `folder`: it is a folder"],
+        ),
+        (
+            &["--output", "/dev/null"],
+            &["cannot write `/dev/null`: it is not a file"],
         ),
         (
             &["--output", "none/report.csv"],
@@ -494,7 +498,7 @@ fn a_file_that_is_away_or_changed_is_noticed() {
 fn a_data_folder_in_use_is_refused_and_keeps_its_run() {
     let case = Case::new(&rows(400));
     let mut child = case
-        .command(&["--delay", "20"])
+        .command(&["--delay", "400"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use workflow_runtime::prelude::*;
-use workflow_runtime::{InstanceId, InstanceStatus, InstanceSummary, ListFilter, ResultError, StartError};
+use workflow_runtime::{
+    BuildError, InstanceId, InstanceStatus, InstanceSummary, ListFilter, ResultError, StartError, store,
+};
 
 use crate::arguments::Arguments;
 use crate::monitor::{Event, Monitor};
@@ -19,6 +21,7 @@ use crate::workflow::{Job, data_processing};
 /// After so many failed attempts the program leaves the repair to a person. The run itself stays where it is.
 const PATIENCE: u32 = 3;
 const GRACE: Duration = Duration::from_secs(5);
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Why the program ends without a report.
 pub(crate) enum Stop {
@@ -34,14 +37,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
     let job = job(&arguments)?;
     let id = name(&job)?;
     let (monitor, events) = Monitor::new(arguments.delay);
-    // The folder may hold runs over other files. A namespace of its own keeps this one from continuing them.
-    let engine = WorkflowEngine::<data_processing>::builder()
-        .embedded(&arguments.data)
-        .namespace(id.as_str())
-        .state(monitor.clone())
-        .build()
-        .await
-        .map_err(|error| failed(&error))?;
+    let engine = open(&arguments, &id, &monitor).await?;
     let outcome = follow(&engine, job, &id, &monitor, events).await;
     engine.shutdown_within(GRACE).await;
     let report = outcome?;
@@ -54,6 +50,32 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Stop> {
         arguments.output.display()
     );
     Ok(())
+}
+
+/// Opens the data folder. One process at a time has it; that of a process that was killed just now is free a moment
+/// later.
+async fn open(
+    arguments: &Arguments,
+    id: &InstanceId,
+    monitor: &Monitor,
+) -> Result<WorkflowEngine<data_processing>, Stop> {
+    let deadline = Instant::now() + MOMENT;
+    loop {
+        // The folder may hold runs over other files. A namespace of its own keeps this one from continuing them.
+        let engine = WorkflowEngine::builder()
+            .embedded(&arguments.data)
+            .namespace(id.as_str())
+            .state(monitor.clone())
+            .build()
+            .await;
+        match engine {
+            Ok(engine) => return Ok(engine),
+            Err(BuildError::Store(store::Error::InUse { .. })) if Instant::now() < deadline => {
+                tokio::time::sleep(MOMENT / 20).await;
+            }
+            Err(error) => return Err(failed(&error)),
+        }
+    }
 }
 
 /// Checks what can be checked before anything is stored.
@@ -86,6 +108,8 @@ fn absolute(output: &Path) -> Result<PathBuf, Stop> {
     let folder = path.parent().filter(|_| path.file_name().is_some());
     match folder {
         _ if path.is_dir() => Err(refuse("it is a folder")),
+        // A device, for example: the report would take its place.
+        _ if path.exists() && !path.is_file() => Err(refuse("it is not a file")),
         Some(folder) if folder.is_dir() => Ok(path),
         Some(folder) => Err(refuse(&format!("there is no folder `{}`", folder.display()))),
         None => Err(refuse("it has no file name")),
