@@ -62,6 +62,10 @@ pub(crate) async fn run<T: Task>(
                 cancellation.cancel();
                 return Err(Halt::Shutdown);
             }
+            () = attempt.run.hot.cancelled() => {
+                cancellation.cancel();
+                return Err(Halt::Cancelled { reason: String::new() });
+            }
             () = at(deadline) => {
                 cancellation.cancel();
                 let limit = attempt.options.timeout().unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::engine::{Entry, runner};
 use crate::halt::Halt;
 use crate::keys::Kind;
 use crate::operation::{CHILD, CHILD_HANDLE, CHILD_START, Description, Operation, Parking, expect, write_head};
-use crate::record::{self, InstanceRecord};
+use crate::record::{self, ChildEnd, InstanceRecord};
 use crate::run::Run;
 use crate::store::{Batch, Condition, Write};
 use crate::workflow::{Workflow, WorkflowCall};
@@ -145,8 +145,11 @@ fn automatic_id(parent: &str, step: &str) -> String {
 
 async fn receive_end<W: Workflow>(run: &mut Run, id: &InstanceId) -> Result<W::Output, Halt> {
     let message = run.next_message(&ended(id)).await?;
-    codec::decode(&message.payload)
-        .map_err(|error| Halt::undecodable(&format!("the output of the child `{id}`"), error))
+    let unreadable = |error: codec::Error| Halt::undecodable(&format!("the output of the child `{id}`"), error);
+    match codec::decode(&message.payload).map_err(unreadable)? {
+        ChildEnd::Output(output) => codec::decode(&output).map_err(unreadable),
+        ChildEnd::Stopped(how) => Err(failed(W::NAME, format!("the child `{id}` was {how}"))),
+    }
 }
 
 impl<W: Workflow> Operation for WorkflowCall<W> {

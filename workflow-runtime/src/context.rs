@@ -12,6 +12,7 @@ use serde::Serialize;
 use workflow_model::codec;
 
 use crate::Durable;
+use crate::engine::hot::Verb;
 use crate::halt::{Halt, HaltSlot};
 use crate::operation::{Description, Operation, Parking, Prepared};
 use crate::record::{StateRecord, StateWriter, Stored, Value};
@@ -242,7 +243,21 @@ impl WorkflowContext {
             operation.enlist(self.run()?, &mut batch)?;
             self.commit_step(batch, parking).await?;
         }
-        operation.perform(self, encoded).await
+        match operation.perform(self, encoded).await {
+            Err(Halt::Cancelled { .. }) => {
+                let run = self.run()?;
+                let reason = run.hot.ordered(|verb| verb == Verb::Cancel).map(|order| order.reason).unwrap_or_default();
+                match O::cancelled(&reason) {
+                    Some(output) => {
+                        // The code knows now; the next step removes the order.
+                        run.obsolete.extend(run.hot.take_cancel().map(|order| order.key));
+                        Ok(output)
+                    }
+                    None => Err(Halt::Cancelled { reason }),
+                }
+            }
+            outcome => outcome,
+        }
     }
 
     // Batches.

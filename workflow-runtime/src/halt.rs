@@ -27,6 +27,12 @@ pub enum Halt {
     Panicked { message: String },
     /// The process died too often while this step was pending.
     Poisoned { point: String, crashes: u32 },
+    /// It was asked to stop, and the pending await cannot tell its code.
+    Cancelled { reason: String },
+    /// It was ended from outside.
+    Terminated { reason: String },
+    /// It was paused from outside.
+    Paused { reason: String },
     /// Its first batch was refused; the caller knows.
     NotStarted,
     /// It waits, and left the memory.

@@ -17,7 +17,7 @@ use crate::Durable;
 use crate::context::WorkflowContext;
 use crate::halt::Halt;
 use crate::operation::{
-    BRANCHES, Description, IntoDuration, Operation, Sleep, expect, sleep, timer_due, write_head,
+    BRANCHES, Description, IntoDuration, Operation, Parking, Sleep, expect, sleep, timer_due, write_head,
 };
 use crate::run::{Lines, Run};
 use crate::store::{Batch, Condition, Write};
@@ -142,14 +142,14 @@ fn forget_branches(run: &mut Run, count: u32, open: &[Bytes]) {
 
 /// Removes the timers of operations that nobody waits for any more.
 fn forget_timers(run: &mut Run, encoded: &Bytes) {
-    if let Some(due_ms) = timer_due(encoded) {
-        run.obsolete.push(run.core.keys.timer(&run.id, due_ms));
-    }
-    for name in [JOIN, TRY_JOIN, SELECT] {
-        for inner in branches(name, encoded).unwrap_or_default() {
-            forget_timers(run, &inner);
-        }
-    }
+    let timers = timers_of(encoded);
+    run.obsolete.extend(timers.into_iter().map(|due_ms| run.core.keys.timer(&run.id, due_ms)));
+}
+
+/// The times of all timers in a stored operation.
+pub(crate) fn timers_of(encoded: &Bytes) -> Vec<u64> {
+    let inner = [JOIN, TRY_JOIN, SELECT].iter().flat_map(|name| branches(name, encoded).unwrap_or_default());
+    timer_due(encoded).into_iter().chain(inner.flat_map(|inner| timers_of(&inner))).collect()
 }
 
 const JOIN: &str = "join";
@@ -558,6 +558,12 @@ pub trait OperationExt: Operation + Sized {
     fn timeout(self, limit: impl IntoDuration) -> Timeout<Self> {
         Timeout(Select((self, sleep(limit))))
     }
+
+    /// Gives `Err(Cancelled)` when the instance is asked to stop while it waits here; without it such a request ends the
+    /// instance. See [`WorkflowEngine::cancel`](crate::WorkflowEngine::cancel).
+    fn cancellable(self) -> Cancellable<Self> {
+        Cancellable(self)
+    }
 }
 
 impl<O: Operation> OperationExt for O {}
@@ -590,4 +596,62 @@ where
             Either2::B(()) => Err(Elapsed),
         })
     }
+}
+
+/// The instance was asked to stop.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[error("the workflow was cancelled: {reason}")]
+pub struct Cancelled {
+    /// Why, in the words of whoever asked.
+    pub reason: String,
+}
+
+/// An operation that can tell of a cancellation; see [`OperationExt::cancellable`].
+#[must_use = "nothing runs unless this is awaited"]
+#[derive(Debug)]
+pub struct Cancellable<O>(O);
+
+impl<O: Operation> Operation for Cancellable<O> {
+    type Output = Result<O::Output, Cancelled>;
+
+    fn describe(description: &mut Description, point: usize) {
+        O::describe(description, point);
+    }
+
+    fn encode(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), String> {
+        self.0.encode(now_ms, out)
+    }
+
+    fn decode(encoded: &[u8]) -> Result<Self, String> {
+        O::decode(encoded).map(Cancellable)
+    }
+
+    fn parking(&self, run: &Run) -> Result<Parking, Halt> {
+        self.0.parking(run)
+    }
+
+    fn enlist(&self, run: &Run, batch: &mut Batch) -> Result<(), Halt> {
+        self.0.enlist(run, batch)
+    }
+
+    fn cancelled(reason: &str) -> Option<Self::Output> {
+        Some(Err(Cancelled { reason: reason.to_owned() }))
+    }
+
+    async fn perform(self, context: &mut WorkflowContext, encoded: Bytes) -> Result<Self::Output, Halt> {
+        let outcome = self.0.perform(context, encoded.clone()).await;
+        if let Err(Halt::Cancelled { .. }) = outcome {
+            // Nobody waits for it any more.
+            let run = context.run()?;
+            forget_timers(run, &encoded);
+            let scope = run.scope.clone();
+            run.give_back(&scope);
+            forget_branches(run, u32::try_from(branch_count(&encoded)).unwrap_or(0), &[]);
+        }
+        outcome.map(Ok)
+    }
+}
+
+fn branch_count(encoded: &Bytes) -> usize {
+    [JOIN, TRY_JOIN, SELECT].iter().map(|name| branches(name, encoded).map_or(0, |branches| branches.len())).sum()
 }

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Ready = b'r',
     /// A message that was not received yet: `id 00 time count`.
     Message = b'm',
+    /// The output that an operator gives in the place of the pending task's.
+    Given = b'g',
     /// A request that was accepted: `id 00 token name`.
     Request = b'q',
     /// A timer: `time id`.

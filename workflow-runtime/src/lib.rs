@@ -67,11 +67,11 @@ pub use backoff::{BackoffConfig, RetryPolicy};
 pub use child::{ChildHandle, StartChild};
 pub use context::WorkflowContext;
 pub use engine::{
-    BuildError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, RetryError, SendSignal,
+    BuildError, ControlError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, SendSignal,
     ShutdownReport, SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
 };
 pub use join::{
-    Either2, Either3, Either4, Either5, Either6, Either7, Either8, Elapsed, Join, JoinAll, OperationExt, Select, Timeout,
+    Either2, Either3, Either4, Either5, Either6, Either7, Either8, Cancellable, Cancelled, Elapsed, Join, JoinAll, OperationExt, Select, Timeout,
     TryJoin, join_all,
 };
 pub use operation::{IntoDuration, Operation, Receive, Sleep, receive, sleep};

@@ -14,7 +14,7 @@ use crate::store::{Batch, Write};
 use crate::engine::Entry;
 use crate::halt::Halt;
 use crate::record::AttemptsRecord;
-use crate::task::{Input, StateRequirement, Task, TaskCall};
+use crate::task::{Input, StateRequirement, Task, TaskCall, TaskFailure};
 use crate::{Durable, Signal};
 
 /// A pause before the next attempt that is at least this long is a timer in the store: the instance leaves the memory.
@@ -55,6 +55,13 @@ pub trait Operation: Sized + Send {
     fn enlist(&self, run: &Run, batch: &mut Batch) -> Result<(), Halt> {
         let _ = (run, batch);
         Ok(())
+    }
+
+    /// What the await gives when the instance was asked to stop; `None` when its type cannot say so.
+    #[doc(hidden)]
+    fn cancelled(reason: &str) -> Option<Self::Output> {
+        let _ = reason;
+        None
     }
 
     /// Does it; the record of the step is durable.
@@ -229,11 +236,20 @@ impl<T: Task> Operation for TaskCall<T> {
         Ok(TaskCall { input: Input::Encoded(Ok(Bytes::copy_from_slice(input))) })
     }
 
+    fn cancelled(reason: &str) -> Option<T::Output> {
+        let failure = TaskFailure::Cancelled { task: T::NAME.to_owned(), reason: reason.to_owned() };
+        T::from_failure(failure).ok()
+    }
+
     async fn perform(self, context: &mut WorkflowContext, encoded: Bytes) -> Result<T::Output, Halt> {
         let run = context.run()?;
         let options = T::options();
         let input = expect(&encoded, TASK, T::NAME).map_err(|error| Halt::undecodable("the operation", error))?;
         let decode = || codec::decode::<T>(input).map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error));
+        if let Some(given) = run.take_given() {
+            return codec::decode(&given)
+                .map_err(|error| Halt::undecodable(&format!("the given output of `{}`", T::NAME), error));
+        }
         let mut first = match self.input {
             Input::Value(task) => Some(task),
             Input::Encoded(_) => None,
@@ -245,6 +261,7 @@ impl<T: Task> Operation for TaskCall<T> {
         }
         loop {
             run.core.check_running()?;
+            run.check_cancelled()?;
             let task = match first.take() {
                 Some(task) => task,
                 None => decode()?,

@@ -17,12 +17,14 @@ use workflow_model::{BlockedReason, InstanceId};
 
 use crate::child;
 use crate::engine::core::{Core, Message};
-use crate::engine::hot::Hot;
+use crate::engine::handle::ended;
+use crate::engine::hot::{Hot, Verb};
 use crate::engine::runner;
 use crate::engine::start::StartError;
 use crate::halt::Halt;
 use crate::keys::{self, Kind};
-use crate::record::{self, AttemptsRecord, MessageRecord};
+use crate::join::timers_of;
+use crate::record::{self, AttemptsRecord, ChildEnd, GivenRecord, MessageRecord, StateRecord};
 use crate::store::{self, Batch, Condition, Verdict, Write};
 
 /// One line of execution of an instance that really runs.
@@ -34,6 +36,7 @@ pub struct Run {
     pub(crate) token: u64,
     pub(crate) step: u64,
     pub(crate) starting: Option<Starting>,
+    pub(crate) given: Option<GivenRecord>,
     /// The instance that is told of this one's end.
     pub(crate) parent: Option<InstanceId>,
     /// The pending step was committed in this life of the instance, not loaded.
@@ -160,6 +163,7 @@ impl Run {
             token,
             step: 0,
             starting: None,
+            given: None,
             parent: None,
             fresh: false,
             obsolete: Vec::new(),
@@ -179,6 +183,7 @@ impl Run {
             token: self.token,
             step: self.step,
             starting: None,
+            given: None,
             parent: None,
             fresh: self.fresh,
             obsolete: Vec::new(),
@@ -232,7 +237,11 @@ impl Run {
             batch.conditions.append(&mut starting.conditions);
             batch.writes.append(&mut starting.writes);
         }
-        if self.shared.lock().attempts.remove(&self.scope).is_some() {
+        let attempts = self.shared.lock().attempts.remove(&self.scope);
+        if let Some(attempts) = attempts {
+            if attempts.timer {
+                self.obsolete.push(self.core.keys.timer(&self.id, attempts.due_ms));
+            }
             self.obsolete.push(self.attempts_key());
         }
         batch.writes.extend(self.obsolete.drain(..).map(Write::Delete));
@@ -361,14 +370,28 @@ impl Run {
         }
     }
 
+    /// The instance ends in the middle of a step: what the step has in the store goes with it.
+    pub(crate) async fn sweep(&mut self) -> Result<(), store::Error> {
+        for kind in [Kind::Branch, Kind::Attempts, Kind::Side] {
+            let records = self.core.read_all(self.core.keys.numbered_range(kind, &self.id)).await?;
+            self.obsolete.extend(records.into_iter().map(|(key, _)| key));
+        }
+        self.obsolete.push(self.core.keys.of(Kind::Given, &self.id));
+        let state = self.core.read_one(&self.state_key).await?;
+        if let Some(state) = state.and_then(|state| StateRecord::read(state).ok()) {
+            let timers = timers_of(&state.operation);
+            self.obsolete.extend(timers.into_iter().map(|due_ms| self.core.keys.timer(&self.id, due_ms)));
+        }
+        Ok(())
+    }
+
     /// Ends the instance, or blocks it.
     pub(crate) async fn close(&mut self, outcome: &record::OutcomeRecord, sides: Vec<Bytes>) -> Result<(), Halt> {
         self.look_at_messages().await?;
         let mut batch = self.batch();
         batch.writes.push(Write::Put(self.core.keys.of(Kind::Outcome, &self.id), record::encode(outcome)));
-        let (mut open, mut ready) = (false, false);
+        let (open, mut ready) = (outcome.end.is_open(), false);
         if let record::End::Blocked { reason } = &outcome.end {
-            open = true;
             // Another version of the program may be able to read it: it is looked at again by the next one.
             ready = matches!(reason, BlockedReason::Undecodable { .. });
         }
@@ -387,7 +410,11 @@ impl Run {
         let parent = self.parent.clone().filter(|_| !open);
         if let Some(parent) = &parent {
             let key = self.core.keys.message(parent, self.core.now_ms(), self.core.next_message());
-            let message = MessageRecord { signal: child::ended(&self.id), payload: outcome.output.clone() };
+            let end = match &outcome.end {
+                record::End::Completed | record::End::Failed { .. } => ChildEnd::Output(outcome.output.clone()),
+                end => ChildEnd::Stopped(ended(end.clone()).to_string()),
+            };
+            let message = MessageRecord { signal: child::ended(&self.id), payload: record::encode(&end) };
             // Only a parent that has not ended has a state.
             batch.conditions.push(Condition::Present(self.core.keys.of(Kind::State, parent)));
             batch.writes.push(Write::Put(self.core.keys.of(Kind::Ready, parent), keys::nonce(&key)));
@@ -506,6 +533,23 @@ impl Run {
         }
     }
 
+    // Orders.
+
+    /// An order to cancel that the code was not told of yet.
+    pub(crate) fn check_cancelled(&self) -> Result<(), Halt> {
+        match self.hot.ordered(|verb| verb == Verb::Cancel) {
+            Some(order) => Err(Halt::Cancelled { reason: order.reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// The output that an operator gave in the place of the pending task's.
+    pub(crate) fn take_given(&mut self) -> Option<Bytes> {
+        let given = self.given.take().filter(|given| given.step == self.step)?;
+        self.obsolete.push(self.core.keys.of(Kind::Given, &self.id));
+        Some(given.output)
+    }
+
     // Waiting.
 
     /// Waits until a time that stands in a timer record.
@@ -536,6 +580,7 @@ impl Run {
             tokio::pin!(notified);
             notified.as_mut().enable();
             self.core.check_running()?;
+            self.check_cancelled()?;
             if wait.is_over(&self.core, &hot) {
                 return Ok(());
             }

@@ -30,6 +30,22 @@ pub enum ResultError {
         /// What stands in the way.
         reason: BlockedReason,
     },
+    /// The instance was asked to stop, and has stopped.
+    #[error("the instance `{id}` was cancelled: {reason}")]
+    Cancelled {
+        /// The instance.
+        id: InstanceId,
+        /// Why.
+        reason: String,
+    },
+    /// The instance was ended from outside.
+    #[error("the instance `{id}` was terminated: {reason}")]
+    Terminated {
+        /// The instance.
+        id: InstanceId,
+        /// Why.
+        reason: String,
+    },
     /// There is no such instance.
     #[error("there is no instance `{id}`")]
     NotFound {
@@ -122,6 +138,10 @@ impl<W: Workflow> WorkflowHandle<W> {
         let outcome = self.outcome().await?;
         match outcome.end {
             End::Blocked { reason } => Err(ResultError::Blocked { id: self.id.clone(), reason }),
+            End::Cancelled { reason } => Err(ResultError::Cancelled { id: self.id.clone(), reason }),
+            End::Terminated { reason } | End::Paused { reason } => {
+                Err(ResultError::Terminated { id: self.id.clone(), reason })
+            }
             End::Completed | End::Failed { .. } => codec::decode(&outcome.output)
                 .map_err(|error| ResultError::Output { id: self.id.clone(), error: error.to_string() }),
         }
@@ -133,7 +153,8 @@ impl<W: Workflow> WorkflowHandle<W> {
         if let Some(outcome) = self.core.read_outcome(&self.id).await? {
             // One that an earlier program could not read may be on its way with this one.
             let retried = matches!(outcome.end, End::Blocked { reason: BlockedReason::Undecodable { .. } })
-                && self.core.hot.contains(&self.id);
+                && self.core.hot.contains(&self.id)
+                || matches!(outcome.end, End::Paused { .. });
             if !retried {
                 return Ok(outcome);
             }
@@ -257,7 +278,7 @@ async fn signal(
     match outcome {
         None => conditions.push(Condition::Absent(keys[1].clone())),
         Some(value) => {
-            if !matches!(decode::<OutcomeRecord>(&keys[1], value)?.end, End::Blocked { .. }) {
+            if !decode::<OutcomeRecord>(&keys[1], value)?.end.is_open() {
                 return Err(closed());
             }
             conditions.push(Condition::Equals(keys[1].clone(), value.clone()));
@@ -296,6 +317,9 @@ pub(crate) fn ended(end: End) -> InstanceStatus {
         End::Completed => InstanceStatus::Completed,
         End::Failed { error } => InstanceStatus::Failed { error },
         End::Blocked { reason } => InstanceStatus::Blocked { reason },
+        End::Cancelled { reason } => InstanceStatus::Cancelled { reason },
+        End::Terminated { reason } => InstanceStatus::Terminated { reason },
+        End::Paused { reason } => InstanceStatus::Paused { reason },
     }
 }
 

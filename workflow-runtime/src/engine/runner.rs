@@ -10,7 +10,7 @@ use bytes::Bytes;
 use workflow_model::{BlockedReason, InstanceId, codec};
 
 use super::core::{Core, Message, decode};
-use super::hot::Hot;
+use super::hot::{Control, Hot, Verb};
 use crate::attempt::panic_message;
 use crate::context::WorkflowContext;
 use crate::halt::{Halt, HaltSlot};
@@ -32,7 +32,8 @@ pub(crate) enum Ended {
 /// Drives the code of a workflow until it ends or has to stop, and writes the outcome.
 pub(crate) async fn run_machine<W: Workflow>(input: Option<W>, mut context: WorkflowContext) -> Ended {
     let halts = context.halts();
-    let result = guarded(W::run(input, &mut context), &halts).await;
+    let hot = context.run().map(|run| run.hot.clone()).ok();
+    let result = guarded(W::run(input, &mut context), &halts, hot.as_deref()).await;
     let end = match result {
         Ok(output) => match codec::encode(&output) {
             Ok(encoded) => {
@@ -57,6 +58,13 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
     };
     let (end, output) = match end {
         Ok(end) => end,
+        Err(Halt::Terminated { reason }) => (End::Terminated { reason }, Bytes::new()),
+        Err(Halt::Cancelled { reason }) => (End::Cancelled { reason }, Bytes::new()),
+        Err(Halt::Paused { reason }) => {
+            // The order is carried out: it must not stop the instance again when it is resumed.
+            run.obsolete.extend(run.hot.ordered(|verb| verb == Verb::Pause).map(|order| order.key));
+            (End::Paused { reason }, Bytes::new())
+        }
         Err(halt) => match halt.clone().blocks() {
             Some(reason) if run.starting.is_some() => {
                 // It never existed: the caller is told, and nothing is stored.
@@ -69,6 +77,11 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
             None => return Ended::Left(halt),
         },
     };
+    if matches!(end, End::Cancelled { .. } | End::Terminated { .. })
+        && let Err(error) = run.sweep().await
+    {
+        return Ended::Left(Halt::Store(error));
+    }
     let outcome = OutcomeRecord { end, time_ms: run.core.now_ms(), steps: run.step, output };
     match run.close(&outcome, sides).await {
         Ok(()) => Ended::Closed(outcome),
@@ -76,10 +89,19 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
     }
 }
 
-/// Polls the machine; a halt or a panic ends it.
-async fn guarded<T>(machine: impl Future<Output = T>, halts: &HaltSlot) -> Result<T, Halt> {
+/// Polls the machine; a halt, a panic or an order from outside ends it.
+async fn guarded<T>(machine: impl Future<Output = T>, halts: &HaltSlot, hot: Option<&Hot>) -> Result<T, Halt> {
     let mut machine = pin!(machine);
     std::future::poll_fn(|polling| {
+        if let Some(hot) = hot {
+            hot.waker.register(polling.waker());
+            if let Some(order) = hot.ordered(|verb| verb != Verb::Cancel) {
+                return Poll::Ready(Err(match order.verb {
+                    Verb::Terminate => Halt::Terminated { reason: order.reason },
+                    _ => Halt::Paused { reason: order.reason },
+                }));
+            }
+        }
         match std::panic::catch_unwind(AssertUnwindSafe(|| machine.as_mut().poll(polling))) {
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Ok(Poll::Pending) => match halts.take() {
@@ -135,7 +157,9 @@ async fn settle(core: &Arc<Core>, id: &InstanceId, ended: Ended) {
     match ended {
         Ended::Closed(outcome) => {
             core.hot.remove(id);
-            core.announce(id, &outcome);
+            if !matches!(outcome.end, End::Paused { .. }) {
+                core.announce(id, &outcome);
+            }
         }
         // It left the map itself, when it found that nothing holds it.
         Ended::Left(Halt::Evicted) => {}
@@ -151,11 +175,11 @@ enum Loaded {
 async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: bool) -> Result<Loaded, Halt> {
     core.counters.loaded();
     let keys = &core.keys;
-    let wanted = [Kind::Instance, Kind::Outcome, Kind::State, Kind::Attempts, Kind::Ready].map(|kind| keys.of(kind, id));
+    let wanted = [Kind::Instance, Kind::Outcome, Kind::State, Kind::Attempts, Kind::Ready, Kind::Given].map(|kind| keys.of(kind, id));
     let found = core.store.get(&wanted).await.map_err(Halt::Store)?;
     let mut found = found.into_iter();
     let mut next = || found.next().flatten();
-    let (instance, outcome, state, attempts, ready) = (next(), next(), next(), next(), next());
+    let (instance, outcome, state, attempts, ready, given) = (next(), next(), next(), next(), next(), next());
     let outcome: Option<OutcomeRecord> =
         outcome.map(|value| decode(&wanted[1], &value)).transpose().map_err(Halt::Store)?;
     let undecodable = matches!(&outcome, Some(OutcomeRecord { end: End::Blocked { reason: BlockedReason::Undecodable { .. } }, .. }));
@@ -167,6 +191,8 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     let mut run = Run::new(core.clone(), hot.clone(), id.clone(), instance.token);
     run.shared.lock().ready = ready;
     run.parent = instance.parent;
+    run.given = given.map(|value| decode(&wanted[5], &value)).transpose().map_err(Halt::Store)?;
+    read_orders(core, hot, id).await?;
     if undecodable {
         run.obsolete.push(wanted[1].clone());
     }
@@ -216,6 +242,17 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     }
 }
 
+/// Reads orders that were stored while the instance was not in memory.
+async fn read_orders(core: &Core, hot: &Hot, id: &InstanceId) -> Result<(), Halt> {
+    for message in core.read_messages(id).await.map_err(Halt::Store)? {
+        if let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.signal() == message.signal) {
+            let reason = String::from_utf8_lossy(&message.payload).into_owned();
+            hot.order(Control { verb, key: message.key, reason });
+        }
+    }
+    Ok(())
+}
+
 /// Reads what the branches of the pending join or select have done.
 async fn load_branches(core: &Core, run: &Run) -> Result<(), Halt> {
     let scope = |key: &Bytes| core.keys.scope_of(&run.id, key).and_then(Scope::parse);
@@ -236,7 +273,7 @@ async fn clean_up(core: &Arc<Core>, id: &InstanceId, outcome: Option<&OutcomeRec
     let Ok(messages) = core.read_messages(id).await else { return };
     let mut batch = Batch { conditions: vec![core.fence.clone()], writes: Vec::new() };
     batch.writes.push(Write::Delete(core.keys.of(Kind::Ready, id)));
-    let blocked = outcome.is_some_and(|outcome| matches!(outcome.end, End::Blocked { .. }));
+    let blocked = outcome.is_some_and(|outcome| outcome.end.is_open());
     if !blocked {
         batch.writes.extend(messages.into_iter().map(|Message { key, .. }| Write::Delete(key)));
     }

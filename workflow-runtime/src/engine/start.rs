@@ -14,7 +14,7 @@ use super::handle::WorkflowHandle;
 use super::runner;
 use crate::context::WorkflowContext;
 use crate::keys::Kind;
-use crate::record::{self, End, InstanceRecord, OutcomeRecord};
+use crate::record::{self, InstanceRecord, OutcomeRecord};
 use crate::run::{Run, Starting};
 use crate::store::{self, Condition, Write};
 use crate::workflow::{Workflow, WorkflowCall};
@@ -205,7 +205,7 @@ fn existing_instance<W: Workflow>(
 ) -> Result<Existing, StartError> {
     let instance: InstanceRecord = decode(key, instance)?;
     let outcome: Option<OutcomeRecord> = outcome.map(|value| decode(outcome_key, value)).transpose()?;
-    let closed = outcome.is_some_and(|outcome| !matches!(outcome.end, End::Blocked { .. }));
+    let closed = outcome.is_some_and(|outcome| !outcome.end.is_open());
     match existing {
         ExistingId::ReturnExisting if instance.workflow != W::NAME => {
             Err(StartError::OtherWorkflow { id: id.clone(), found: instance.workflow, wanted: W::NAME })

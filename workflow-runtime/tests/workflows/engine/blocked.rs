@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use workflow_runtime::prelude::*;
 use workflow_runtime::store::MemoryStore;
-use workflow_runtime::{BlockedReason, InstanceId, InstanceStatus, ListFilter, ResultError, RetryError};
+use workflow_runtime::{BlockedReason, InstanceId, InstanceStatus, ListFilter, ResultError, ControlError};
 
 use super::super::support::Note;
 use super::{memory, open};
@@ -56,8 +56,8 @@ async fn a_panic_in_the_workflow_blocks_it_until_it_is_retried() {
     BROKEN.store(false, Ordering::SeqCst);
     engine.retry(&id("zero")).await.unwrap();
     assert_eq!(handle.result().await.unwrap(), 42);
-    assert!(matches!(engine.retry(&id("zero")).await, Err(RetryError::NotBlocked { .. })));
-    assert!(matches!(engine.retry(&id("nobody")).await, Err(RetryError::NotFound { .. })));
+    assert!(matches!(engine.retry(&id("zero")).await, Err(ControlError::NotPossible { .. })));
+    assert!(matches!(engine.retry(&id("nobody")).await, Err(ControlError::NotFound { .. })));
 }
 
 #[workflow]

@@ -189,7 +189,7 @@ async fn failures_block_where_nothing_can_say_them() {
     engine.retry(handle.id()).await.unwrap();
     assert_eq!(handle.result().await.unwrap(), Ok(9));
     let again = engine.retry(handle.id()).await.unwrap_err();
-    assert!(matches!(again, workflow_runtime::RetryError::NotBlocked { .. }), "{again}");
+    assert!(matches!(again, workflow_runtime::ControlError::NotPossible { .. }), "{again}");
 
     let handle = engine.start(try_all(4, 3)).await.unwrap();
     let error = handle.result().await.unwrap_err();
