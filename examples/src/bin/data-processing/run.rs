@@ -145,24 +145,11 @@ async fn follow(
         .map_err(|error| failed(&error))?
         .instances
         .pop();
-    match &before {
+    match before.as_ref().map(|before| &before.status) {
         None => eprintln!("starting `{id}`"),
-        Some(InstanceSummary {
-            status: InstanceStatus::Completed,
-            ..
-        }) => {
-            eprintln!("`{id}` was completed before; it begins anew");
-        }
-        Some(InstanceSummary {
-            status: InstanceStatus::Failed { .. },
-            ..
-        }) => {
-            eprintln!("`{id}` failed last time; it begins anew");
-        }
-        Some(InstanceSummary {
-            status: InstanceStatus::Blocked { reason },
-            ..
-        }) => {
+        Some(InstanceStatus::Completed) => eprintln!("`{id}` was completed before; it begins anew"),
+        Some(InstanceStatus::Failed { .. }) => eprintln!("`{id}` failed last time; it begins anew"),
+        Some(InstanceStatus::Blocked { reason }) => {
             eprintln!("`{id}` was blocked ({reason}); it is tried again");
             engine.retry(id).await.map_err(|error| failed(&error))?;
         }
