@@ -47,12 +47,14 @@ impl Renamer<'_> {
 
     fn tokens(&self, tokens: TokenStream) -> TokenStream {
         let mut after_dot = false;
-        tokens
-            .into_iter()
-            .map(|token| {
+        let mut tokens = tokens.into_iter().peekable();
+        std::iter::from_fn(|| Some((tokens.next()?, tokens.peek().cloned())))
+            .map(|(token, next)| {
+                // `name: value` names a field, `name::other` a module.
+                let names_field = matches!(&next, Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
                 let dot = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '.' && !after_dot);
                 let token = match token {
-                    TokenTree::Ident(ident) if !after_dot => {
+                    TokenTree::Ident(ident) if !after_dot && !names_field => {
                         TokenTree::Ident(self.renamed(&ident).unwrap_or(ident))
                     }
                     TokenTree::Group(group) => {
@@ -100,8 +102,9 @@ impl VisitMut for Renamer<'_> {
     }
 
     fn visit_pat_mut(&mut self, node: &mut Pat) {
-        visit_mut::visit_pat_mut(self, node);
+        // First: of `Pt { x }` the field keeps its name.
         pat(node, self.from, self.to);
+        visit_mut::visit_pat_mut(self, node);
     }
 
     fn visit_macro_mut(&mut self, mac: &mut Macro) {
@@ -124,7 +127,26 @@ impl VisitMut for Renamer<'_> {
                 }
                 self.capture(captured, args.into_token_stream())
             }
-            _ => {
+            Some(macros::Known::Repeat { mut value, mut count }) => {
+                self.visit_expr_mut(&mut value);
+                self.visit_expr_mut(&mut count);
+                quote!(#value; #count)
+            }
+            Some(macros::Known::Matches {
+                mut scrutinee,
+                mut pat,
+                guard,
+                ..
+            }) => {
+                self.visit_expr_mut(&mut scrutinee);
+                self.visit_pat_mut(&mut pat);
+                let guard = guard.map(|mut guard| {
+                    self.visit_expr_mut(&mut guard);
+                    quote!(if #guard)
+                });
+                quote!(#scrutinee, #pat #guard)
+            }
+            None => {
                 let renamed = self.tokens(original.clone());
                 let mut captured = None;
                 for token in original {

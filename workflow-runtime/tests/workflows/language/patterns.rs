@@ -165,3 +165,21 @@ twin! {
     }
     large_values(3)
 }
+
+twin! {
+    async fn shadowed_beside_a_field(x: i64) -> i64 {
+        let x = inc(x).await;
+        let sum = {
+            let x = inc(x).await;
+            unit(x).await;
+            let same = matches!(Pt { x, label: name(x).await }, Pt { x: 1..=9, .. } if x > 2);
+            let pts = vec![Pt { x, label: String::new() }; 2];
+            let other = matches!(pts[0], Pt { x, .. } if x > 4);
+            unit(pts[1].x).await;
+            i64::from(same) + i64::from(other) + x
+        };
+        unit(x).await;
+        x + sum
+    }
+    shadowed_beside_a_field(3)
+}
