@@ -155,7 +155,7 @@ fn variables(state: &StateRecord, sides: &[(Bytes, Bytes)]) -> BTreeMap<String, 
 }
 
 fn json(bytes: &[u8]) -> Json {
-    codec::to_json(bytes).unwrap_or_else(|error| unreadable(error))
+    codec::to_json(bytes).unwrap_or_else(unreadable)
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Json {

@@ -198,6 +198,7 @@ impl<W: Workflow> WorkflowHandle<W> {
     /// # assert_eq!(handle.result().await.unwrap(), "Ada");
     /// # });
     /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "a message is given away, as its receiver gets it")]
     pub fn signal<S: Signal>(&self, message: S) -> SendSignal<'_> {
         let payload = codec::encode(&message).map(Bytes::from).map_err(|error| error.to_string());
         SendSignal { core: &self.core, id: &self.id, signal: S::NAME, payload, request_id: None }

@@ -207,7 +207,7 @@ fn existing_instance<W: Workflow>(
     let outcome: Option<OutcomeRecord> = outcome.map(|value| decode(outcome_key, value)).transpose()?;
     let closed = outcome.is_some_and(|outcome| !outcome.end.is_open());
     match existing {
-        ExistingId::ReturnExisting if instance.workflow != W::NAME => {
+        ExistingId::ReturnExisting | ExistingId::RestartClosed if instance.workflow != W::NAME => {
             Err(StartError::OtherWorkflow { id: id.clone(), found: instance.workflow, wanted: W::NAME })
         }
         ExistingId::ReturnExisting => Ok(Existing::Return),
