@@ -14,8 +14,8 @@ use workflow_model::{BlockedReason, InstanceId, codec};
 
 use crate::Durable;
 use crate::engine::core::Core;
-use crate::engine::hot::Hot;
 use crate::engine::core::Message;
+use crate::engine::hot::Hot;
 use crate::engine::start::StartError;
 use crate::halt::{Halt, HaltSlot};
 use crate::keys::Kind;
@@ -119,7 +119,11 @@ impl WorkflowContext {
     }
 
     /// A context that continues at `state`; `sides` are the large values that the state refers to.
-    pub(crate) fn resuming(run: Run, state: &StateRecord, sides: Vec<(u32, Bytes)>) -> Result<Self, (Halt, Box<Run>)> {
+    pub(crate) fn resuming(
+        run: Run,
+        state: &StateRecord,
+        sides: Vec<(u32, Bytes)>,
+    ) -> Result<Self, (Halt, Box<Run>)> {
         let mut variables = Vec::with_capacity(state.variables.len());
         for (name, value) in &state.variables {
             let bytes = match value {
@@ -134,12 +138,21 @@ impl WorkflowContext {
             };
             variables.push((name.clone(), bytes));
         }
-        let resume = Resume { point: state.point.clone(), operation: state.operation.clone(), variables };
+        let resume = Resume {
+            point: state.point.clone(),
+            operation: state.operation.clone(),
+            variables,
+        };
         let mut context = Self::with(Some(run), Some(resume));
         context.next_side = sides.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
         context.sides = sides
             .into_iter()
-            .map(|(number, encoded)| Side { owner: Owner::Loaded, encoded, number: Some(number), used: 0 })
+            .map(|(number, encoded)| Side {
+                owner: Owner::Loaded,
+                encoded,
+                number: Some(number),
+                used: 0,
+            })
             .collect();
         Ok(context)
     }
@@ -181,7 +194,9 @@ impl WorkflowContext {
     pub(crate) fn side_keys(&self) -> Vec<Bytes> {
         let Some(run) = &self.run else { return Vec::new() };
         let numbers = self.sides.iter().filter_map(|side| side.number);
-        numbers.map(|number| run.core.keys.side(&run.id, number)).collect()
+        numbers
+            .map(|number| run.core.keys.side(&run.id, number))
+            .collect()
     }
 
     // Called by generated code.
@@ -192,9 +207,10 @@ impl WorkflowContext {
         match (&self.run, &self.resume) {
             (None, _) => DESCRIBE,
             (Some(_), None) => 0,
-            (Some(_), Some(resume)) => {
-                points.iter().position(|point| *point == resume.point).map_or(NO_SUCH_POINT, |index| index + 1)
-            }
+            (Some(_), Some(resume)) => points
+                .iter()
+                .position(|point| *point == resume.point)
+                .map_or(NO_SUCH_POINT, |index| index + 1),
         }
     }
 
@@ -212,17 +228,17 @@ impl WorkflowContext {
 
     #[doc(hidden)]
     pub fn restore_operation<O: Operation>(&mut self) -> Result<Prepared<O>, Halt> {
-        let encoded = self.resume.as_ref().map(|resume| resume.operation.clone()).unwrap_or_default();
+        let encoded = self
+            .resume
+            .as_ref()
+            .map(|resume| resume.operation.clone())
+            .unwrap_or_default();
         Prepared::restore(encoded)
     }
 
     /// Begins the record of a step; `None` when the step is the one that was resumed, whose record exists.
     #[doc(hidden)]
-    pub fn checkpoint<O: Operation>(
-        &mut self,
-        point: usize,
-        prepared: &Prepared<O>,
-    ) -> Option<Saver<'_>> {
+    pub fn checkpoint<O: Operation>(&mut self, point: usize, prepared: &Prepared<O>) -> Option<Saver<'_>> {
         if self.resume.take().is_some() {
             return None;
         }
@@ -249,7 +265,11 @@ impl WorkflowContext {
     /// An immutable variable is declared anew: its stored value is no longer its value.
     #[doc(hidden)]
     pub fn rebind(&mut self, slot: u32) {
-        if let Some(side) = self.sides.iter_mut().find(|side| side.owner == Owner::Constant(slot)) {
+        if let Some(side) = self
+            .sides
+            .iter_mut()
+            .find(|side| side.owner == Owner::Constant(slot))
+        {
             side.owner = Owner::Loaded;
         }
     }
@@ -278,22 +298,30 @@ impl WorkflowContext {
     async fn commit_step(&mut self, state: Bytes, parking: Parking) -> Result<(), Halt> {
         self.state_bytes = state.len() + 32;
         let new_sides = std::mem::take(&mut self.new_sides);
-        let Some(run) = &mut self.run else { return Err(Halt::Described) };
+        let Some(run) = &mut self.run else {
+            return Err(Halt::Described);
+        };
         let step = run.step;
         let mut batch = run.batch();
         batch.writes.push(Write::Put(run.state_key.clone(), state));
         for (number, encoded) in new_sides {
-            batch.writes.push(Write::Put(run.core.keys.side(&run.id, number), encoded));
+            batch
+                .writes
+                .push(Write::Put(run.core.keys.side(&run.id, number), encoded));
         }
         self.sides.retain(|side| {
             let keep = side.used == step;
             if let (false, Some(number)) = (keep, side.number) {
-                batch.writes.push(Write::Delete(run.core.keys.side(&run.id, number)));
+                batch
+                    .writes
+                    .push(Write::Delete(run.core.keys.side(&run.id, number)));
             }
             keep
         });
         if let Parking::Timer(due_ms) = parking {
-            batch.writes.push(Write::Put(run.core.keys.timer(&run.id, due_ms), Bytes::new()));
+            batch
+                .writes
+                .push(Write::Put(run.core.keys.timer(&run.id, due_ms), Bytes::new()));
         }
         let stays_ready = parking == Parking::None;
         run.commit_ready(batch, stays_ready).await
@@ -308,7 +336,11 @@ impl WorkflowContext {
     }
 
     pub(crate) fn restore_encoded(&self, name: &str) -> Result<Bytes, Halt> {
-        let variables = self.resume.as_ref().map(|resume| &resume.variables[..]).unwrap_or_default();
+        let variables = self
+            .resume
+            .as_ref()
+            .map(|resume| &resume.variables[..])
+            .unwrap_or_default();
         match variables.iter().find(|(other, _)| other == name) {
             Some((_, encoded)) => Ok(encoded.clone()),
             None => Err(Halt::undecodable(name, "the stored state has no such variable")),
@@ -337,7 +369,10 @@ impl Run {
 
     /// A batch under this engine's fence, with what the last step left to remove, and the start if it is the first one.
     pub(crate) fn batch(&mut self) -> Batch {
-        let mut batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
+        let mut batch = Batch {
+            conditions: vec![self.core.fence.clone()],
+            writes: Vec::new(),
+        };
         if let Some(starting) = &mut self.starting {
             batch.conditions.append(&mut starting.conditions);
             batch.writes.append(&mut starting.writes);
@@ -355,11 +390,15 @@ impl Run {
         let guard = batch.conditions.len();
         match (&self.ready, stays_ready) {
             (None, true) => {
-                batch.writes.push(Write::Put(self.ready_key.clone(), Bytes::new()));
+                batch
+                    .writes
+                    .push(Write::Put(self.ready_key.clone(), Bytes::new()));
                 self.ready = Some(Bytes::new());
             }
             (Some(value), false) => {
-                batch.conditions.push(Condition::Equals(self.ready_key.clone(), value.clone()));
+                batch
+                    .conditions
+                    .push(Condition::Equals(self.ready_key.clone(), value.clone()));
                 batch.writes.push(Write::Delete(self.ready_key.clone()));
             }
             _ => {}
@@ -374,7 +413,9 @@ impl Run {
             Some((index, mut batch)) if index == guard => {
                 // A message came in the meantime: stay ready, and look at it.
                 batch.conditions.truncate(guard);
-                batch.writes.retain(|write| !matches!(write, Write::Delete(key) if *key == self.ready_key));
+                batch
+                    .writes
+                    .retain(|write| !matches!(write, Write::Delete(key) if *key == self.ready_key));
                 match self.commit(batch).await? {
                     None => {
                         self.hot.set_unread();
@@ -390,7 +431,10 @@ impl Run {
     async fn refresh_inbox(&mut self) -> Result<(), Halt> {
         let messages = self.core.read_messages(&self.id).await.map_err(Halt::Store)?;
         self.ready = self.core.read_one(&self.ready_key).await.map_err(Halt::Store)?;
-        self.inbox = messages.into_iter().filter(|message| !self.obsolete.contains(&message.key)).collect();
+        self.inbox = messages
+            .into_iter()
+            .filter(|message| !self.obsolete.contains(&message.key))
+            .collect();
         Ok(())
     }
 
@@ -447,7 +491,9 @@ impl Run {
                 }
                 Ok(Verdict::Conflict(index)) => {
                     if let Some(starting) = starting {
-                        let _ = starting.reply.send(Err(StartError::AlreadyExists { id: self.id.clone() }));
+                        let _ = starting
+                            .reply
+                            .send(Err(StartError::AlreadyExists { id: self.id.clone() }));
                         return Err(Halt::NotStarted);
                     }
                     return Ok(Some((index, answer.batch)));
@@ -459,7 +505,10 @@ impl Run {
                 return Err(Halt::NotStarted);
             }
             if matches!(error, store::Error::TooLarge { .. }) {
-                return Err(Halt::Unencodable { variable: "the state".to_owned(), error: error.to_string() });
+                return Err(Halt::Unencodable {
+                    variable: "the state".to_owned(),
+                    error: error.to_string(),
+                });
             }
             batch = answer.batch;
             failures += 1;
@@ -472,10 +521,15 @@ impl Run {
         let key = self.core.keys.of(Kind::Attempts, &self.id);
         let mut batch = self.batch();
         // The record is replaced, not removed.
-        batch.writes.retain(|write| !matches!(write, Write::Delete(other) if *other == key));
+        batch
+            .writes
+            .retain(|write| !matches!(write, Write::Delete(other) if *other == key));
         batch.writes.push(Write::Put(key, record::encode(&attempts)));
         if attempts.timer {
-            batch.writes.push(Write::Put(self.core.keys.timer(&self.id, attempts.due_ms), Bytes::new()));
+            batch.writes.push(Write::Put(
+                self.core.keys.timer(&self.id, attempts.due_ms),
+                Bytes::new(),
+            ));
         }
         let stays_ready = !attempts.timer;
         self.attempts = Some(attempts);
@@ -499,7 +553,10 @@ impl Run {
     ) -> Result<(), Halt> {
         self.look_at_messages().await?;
         let mut batch = self.batch();
-        batch.writes.push(Write::Put(self.core.keys.of(Kind::Outcome, &self.id), record::encode(outcome)));
+        batch.writes.push(Write::Put(
+            self.core.keys.of(Kind::Outcome, &self.id),
+            record::encode(outcome),
+        ));
         let (mut open, mut ready) = (false, false);
         if let record::End::Blocked { reason } = &outcome.end {
             open = true;
@@ -511,7 +568,9 @@ impl Run {
                 batch.writes.push(Write::Delete(self.state_key.clone()));
             }
             batch.writes.extend(sides.into_iter().map(Write::Delete));
-            batch.writes.extend(self.inbox.drain(..).map(|message| Write::Delete(message.key)));
+            batch
+                .writes
+                .extend(self.inbox.drain(..).map(|message| Write::Delete(message.key)));
         }
         if self.ready.is_some() && !ready {
             batch.writes.push(Write::Delete(self.ready_key.clone()));
@@ -550,13 +609,20 @@ impl Saver<'_> {
     /// As [`constant`](Saver::constant), for a value that is encoded already.
     pub(crate) fn constant_encoded(&mut self, name: &str, slot: u32, encoded: &Bytes) {
         if !self.known(name, slot) {
-            self.write(name, Owner::Constant(slot), Encoded::Shared(encoded.clone()), true);
+            self.write(
+                name,
+                Owner::Constant(slot),
+                Encoded::Shared(encoded.clone()),
+                true,
+            );
         }
     }
 
     /// The variable cannot be encoded; the instance will say so.
     pub(crate) fn fail(&mut self, name: &str, error: &str) {
-        self.context.save_error.get_or_insert_with(|| (name.to_owned(), error.to_owned()));
+        self.context
+            .save_error
+            .get_or_insert_with(|| (name.to_owned(), error.to_owned()));
     }
 
     fn encode<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Option<Encoded> {
@@ -579,8 +645,19 @@ impl Saver<'_> {
             return false;
         }
         let step = self.step();
-        let side = self.context.sides.iter_mut().find(|side| side.owner == Owner::Constant(slot));
-        let Some(Side { number: Some(number), used, .. }) = side else { return false };
+        let side = self
+            .context
+            .sides
+            .iter_mut()
+            .find(|side| side.owner == Owner::Constant(slot));
+        let Some(Side {
+            number: Some(number),
+            used,
+            ..
+        }) = side
+        else {
+            return false;
+        };
         *used = step;
         let number = *number;
         self.record(name, &Stored::Side(number));
@@ -607,10 +684,9 @@ impl Saver<'_> {
             return;
         }
         // The same value stands in a record already, or was seen at the last step.
-        let same = context
-            .sides
-            .iter_mut()
-            .find(|side| (side.owner == owner || side.owner == Owner::Loaded) && side.used != step && side.encoded == bytes);
+        let same = context.sides.iter_mut().find(|side| {
+            (side.owner == owner || side.owner == Owner::Loaded) && side.used != step && side.encoded == bytes
+        });
         if let Some(side) = same {
             side.owner = owner;
             side.used = step;
@@ -631,7 +707,12 @@ impl Saver<'_> {
             Encoded::Scratch => Bytes::copy_from_slice(&context.scratch),
             Encoded::Shared(bytes) => bytes,
         };
-        let mut side = Side { owner, encoded: encoded.clone(), number: None, used: step };
+        let mut side = Side {
+            owner,
+            encoded: encoded.clone(),
+            number: None,
+            used: step,
+        };
         if constant {
             let number = context.next_side;
             context.next_side += 1;

@@ -41,7 +41,10 @@ pub enum Halt {
 
 impl Halt {
     pub(crate) fn undecodable(variable: &str, error: impl std::fmt::Display) -> Self {
-        Halt::Undecodable { variable: variable.to_owned(), error: error.to_string() }
+        Halt::Undecodable {
+            variable: variable.to_owned(),
+            error: error.to_string(),
+        }
     }
 
     #[doc(hidden)]
@@ -67,9 +70,10 @@ impl Halt {
             Halt::TaskFailed { task, error } => BlockedReason::TaskFailed { task, error },
             Halt::Poisoned { point, crashes } => BlockedReason::Poison { point, crashes },
             Halt::Panicked { message } => BlockedReason::Panicked { message },
-            Halt::Store(store::Error::Corrupt(error)) => {
-                BlockedReason::Undecodable { variable: "a record".to_owned(), error }
-            }
+            Halt::Store(store::Error::Corrupt(error)) => BlockedReason::Undecodable {
+                variable: "a record".to_owned(),
+                error,
+            },
             Halt::NoInput => BlockedReason::Undecodable {
                 variable: "the state".to_owned(),
                 error: "the instance has no state in the store".to_owned(),
@@ -89,6 +93,9 @@ impl HaltSlot {
     }
 
     pub(crate) fn take(&self) -> Option<Halt> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take()
     }
 }

@@ -37,6 +37,9 @@
 //! [idempotency key](TaskContext::idempotency_key). A step's result is durable before anything that depends on it starts.
 //! What may run twice after a crash is the plain code between two awaits, and the task that was pending.
 
+#[doc(hidden)]
+#[path = "private/mod.rs"]
+pub mod __private;
 mod attempt;
 mod backoff;
 mod context;
@@ -45,9 +48,6 @@ mod halt;
 mod keys;
 mod operation;
 pub mod prelude;
-#[doc(hidden)]
-#[path = "private/mod.rs"]
-pub mod __private;
 mod record;
 mod signal;
 pub mod store;
@@ -61,8 +61,8 @@ pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSumm
 pub use backoff::{BackoffConfig, RetryPolicy};
 pub use context::WorkflowContext;
 pub use engine::{
-    BuildError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, RetryError, ShutdownReport,
-    SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
+    BuildError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, RetryError,
+    ShutdownReport, SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
 };
 pub use operation::{IntoDuration, Operation, Receive, Sleep, receive, sleep};
 pub use signal::Signal;

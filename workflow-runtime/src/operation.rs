@@ -86,12 +86,18 @@ impl<O: Operation> Prepared<O> {
     pub(crate) fn new(mut operation: O, now_ms: u64) -> Self {
         let mut out = Vec::with_capacity(64);
         let encoded = operation.encode(now_ms, &mut out).map(|()| Bytes::from(out));
-        Prepared { operation: Some(operation), encoded }
+        Prepared {
+            operation: Some(operation),
+            encoded,
+        }
     }
 
     pub(crate) fn restore(encoded: Bytes) -> Result<Self, Halt> {
         let operation = O::decode(&encoded).map_err(|error| Halt::undecodable("the operation", error))?;
-        Ok(Prepared { operation: Some(operation), encoded: Ok(encoded) })
+        Ok(Prepared {
+            operation: Some(operation),
+            encoded: Ok(encoded),
+        })
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -101,7 +107,10 @@ impl<O: Operation> Prepared<O> {
     pub(crate) fn into_parts(self) -> Result<(O, Bytes), Halt> {
         match (self.operation, self.encoded) {
             (Some(operation), Ok(encoded)) => Ok((operation, encoded)),
-            (_, Err(error)) => Err(Halt::Unencodable { variable: "the operation".to_owned(), error }),
+            (_, Err(error)) => Err(Halt::Unencodable {
+                variable: "the operation".to_owned(),
+                error,
+            }),
             (None, Ok(_)) => Err(Halt::NoInput),
         }
     }
@@ -152,7 +161,11 @@ fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a [u8], Strin
         _ => {
             let mut wanted = Vec::new();
             write_head(&mut wanted, kind, name);
-            Err(format!("the code awaits {} here, the stored state {}", describe_encoded(&wanted), describe_encoded(encoded)))
+            Err(format!(
+                "the code awaits {} here, the stored state {}",
+                describe_encoded(&wanted),
+                describe_encoded(encoded)
+            ))
         }
     }
 }
@@ -162,7 +175,9 @@ impl<T: Task> Operation for TaskCall<T> {
 
     fn describe(description: &mut Description, point: usize) {
         description.tasks.push((T::NAME, T::requirements()));
-        description.operations.push((point, format!("task `{}`", T::NAME)));
+        description
+            .operations
+            .push((point, format!("task `{}`", T::NAME)));
     }
 
     fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {
@@ -179,14 +194,20 @@ impl<T: Task> Operation for TaskCall<T> {
 
     fn decode(encoded: &[u8]) -> Result<Self, String> {
         let input = expect(encoded, TASK, T::NAME)?;
-        Ok(TaskCall { input: Input::Encoded(Ok(Bytes::copy_from_slice(input))) })
+        Ok(TaskCall {
+            input: Input::Encoded(Ok(Bytes::copy_from_slice(input))),
+        })
     }
 
     async fn perform(self, context: &mut WorkflowContext, encoded: Bytes) -> Result<T::Output, Halt> {
         let run = context.run()?;
         let options = T::options();
-        let input = expect(&encoded, TASK, T::NAME).map_err(|error| Halt::undecodable("the operation", error))?;
-        let decode = || codec::decode::<T>(input).map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error));
+        let input =
+            expect(&encoded, TASK, T::NAME).map_err(|error| Halt::undecodable("the operation", error))?;
+        let decode = || {
+            codec::decode::<T>(input)
+                .map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error))
+        };
         let mut first = match self.input {
             Input::Value(task) => Some(task),
             Input::Encoded(_) => None,
@@ -195,8 +216,11 @@ impl<T: Task> Operation for TaskCall<T> {
             Some(attempts) if attempts.step == run.step => attempts.failed,
             _ => 0,
         };
-        if let Some((due_ms, timer)) =
-            run.attempts.as_ref().filter(|_| failed > 0).map(|attempts| (attempts.due_ms, attempts.timer))
+        if let Some((due_ms, timer)) = run
+            .attempts
+            .as_ref()
+            .filter(|_| failed > 0)
+            .map(|attempts| (attempts.due_ms, attempts.timer))
         {
             run.pause_until(due_ms, timer).await?;
         }
@@ -206,7 +230,12 @@ impl<T: Task> Operation for TaskCall<T> {
                 Some(task) => task,
                 None => decode()?,
             };
-            let attempt = Attempt { run, task: T::NAME, number: failed + 1, options };
+            let attempt = Attempt {
+                run,
+                task: T::NAME,
+                number: failed + 1,
+                options,
+            };
             let (error, last) = match attempt::run(task, &attempt).await? {
                 Ok(output) => match T::failure(&output) {
                     None => return Ok(output),
@@ -227,7 +256,15 @@ impl<T: Task> Operation for TaskCall<T> {
             let pause_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             let due_ms = run.core.now_ms().saturating_add(pause_ms);
             let timer = pause_ms >= LONG_PAUSE_MS;
-            run.store_attempts(AttemptsRecord { step: run.step, failed, crashes: 0, due_ms, timer, error }).await?;
+            run.store_attempts(AttemptsRecord {
+                step: run.step,
+                failed,
+                crashes: 0,
+                due_ms,
+                timer,
+                error,
+            })
+            .await?;
             run.pause_until(due_ms, timer).await?;
         }
     }
@@ -264,7 +301,10 @@ pub struct Sleep {
 ///
 /// Text that is no duration blocks the instance with a message that names it.
 pub fn sleep(duration: impl IntoDuration) -> Sleep {
-    Sleep { duration: duration.into_duration(), due_ms: 0 }
+    Sleep {
+        duration: duration.into_duration(),
+        due_ms: 0,
+    }
 }
 
 /// What [`sleep`] takes.
@@ -315,7 +355,10 @@ impl Operation for Sleep {
     fn decode(encoded: &[u8]) -> Result<Self, String> {
         let rest = expect(encoded, SLEEP, "")?;
         let due = rest.first_chunk::<8>().ok_or("the stored timer has no time")?;
-        Ok(Sleep { duration: Ok(Duration::ZERO), due_ms: u64::from_be_bytes(*due) })
+        Ok(Sleep {
+            duration: Ok(Duration::ZERO),
+            due_ms: u64::from_be_bytes(*due),
+        })
     }
 
     fn parking(&self) -> Parking {
@@ -366,7 +409,9 @@ impl<S: Signal + Durable> Operation for Receive<S> {
     type Output = S;
 
     fn describe(description: &mut Description, point: usize) {
-        description.operations.push((point, format!("signal `{}`", S::NAME)));
+        description
+            .operations
+            .push((point, format!("signal `{}`", S::NAME)));
     }
 
     fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {

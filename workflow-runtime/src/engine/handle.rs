@@ -43,7 +43,9 @@ pub enum ResultError {
         error: String,
     },
     /// The engine has ended; the instance goes on with the next one.
-    #[error("the engine has ended before the instance `{id}`; it goes on when an engine opens the store again")]
+    #[error(
+        "the engine has ended before the instance `{id}`; it goes on when an engine opens the store again"
+    )]
     EngineEnded {
         /// The instance.
         id: InstanceId,
@@ -89,19 +91,30 @@ pub struct WorkflowHandle<W> {
 
 impl<W> Clone for WorkflowHandle<W> {
     fn clone(&self) -> Self {
-        WorkflowHandle { core: self.core.clone(), id: self.id.clone(), workflow: PhantomData }
+        WorkflowHandle {
+            core: self.core.clone(),
+            id: self.id.clone(),
+            workflow: PhantomData,
+        }
     }
 }
 
 impl<W> fmt::Debug for WorkflowHandle<W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("WorkflowHandle").field("id", &self.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("WorkflowHandle")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
 impl<W: Workflow> WorkflowHandle<W> {
     pub(crate) fn new(core: Arc<Core>, id: InstanceId) -> Self {
-        WorkflowHandle { core, id, workflow: PhantomData }
+        WorkflowHandle {
+            core,
+            id,
+            workflow: PhantomData,
+        }
     }
 
     /// The instance's id.
@@ -116,9 +129,16 @@ impl<W: Workflow> WorkflowHandle<W> {
     pub async fn result(&self) -> Result<W::Output, ResultError> {
         let outcome = self.outcome().await?;
         match outcome.end {
-            End::Blocked { reason } => Err(ResultError::Blocked { id: self.id.clone(), reason }),
-            End::Completed | End::Failed { .. } => codec::decode(&outcome.output)
-                .map_err(|error| ResultError::Output { id: self.id.clone(), error: error.to_string() }),
+            End::Blocked { reason } => Err(ResultError::Blocked {
+                id: self.id.clone(),
+                reason,
+            }),
+            End::Completed | End::Failed { .. } => {
+                codec::decode(&outcome.output).map_err(|error| ResultError::Output {
+                    id: self.id.clone(),
+                    error: error.to_string(),
+                })
+            }
         }
     }
 
@@ -133,12 +153,17 @@ impl<W: Workflow> WorkflowHandle<W> {
         let instance = self.core.read_one(&key).await?.ok_or_else(not_found)?;
         let instance: InstanceRecord = decode(&key, &instance)?;
         if let Some(reason) = unknown(&self.core, &self.id, &instance).await? {
-            return Err(ResultError::Blocked { id: self.id.clone(), reason });
+            return Err(ResultError::Blocked {
+                id: self.id.clone(),
+                reason,
+            });
         }
         if self.core.is_stopped() {
             return Err(ResultError::EngineEnded { id: self.id.clone() });
         }
-        waiting.await.map_err(|_| ResultError::EngineEnded { id: self.id.clone() })
+        waiting
+            .await
+            .map_err(|_| ResultError::EngineEnded { id: self.id.clone() })
     }
 
     /// Where the instance stands, as the store has it.
@@ -146,7 +171,9 @@ impl<W: Workflow> WorkflowHandle<W> {
     /// # Errors
     /// When the store fails, or there is no such instance.
     pub async fn status(&self) -> Result<InstanceStatus, ResultError> {
-        status(&self.core, &self.id).await?.ok_or_else(|| ResultError::NotFound { id: self.id.clone() })
+        status(&self.core, &self.id)
+            .await?
+            .ok_or_else(|| ResultError::NotFound { id: self.id.clone() })
     }
 
     /// Sends a message to the instance; it is durable when this returns.
@@ -160,13 +187,24 @@ impl<W: Workflow> WorkflowHandle<W> {
 }
 
 /// Stores a message and makes the instance look at it.
-pub(crate) async fn signal(core: &Arc<Core>, id: &InstanceId, name: &str, payload: Bytes) -> Result<(), SignalError> {
+pub(crate) async fn signal(
+    core: &Arc<Core>,
+    id: &InstanceId,
+    name: &str,
+    payload: Bytes,
+) -> Result<(), SignalError> {
     let count = core.next_message();
     let key = core.keys.message(id, core.now_ms(), count);
-    let record = record::encode(&MessageRecord { signal: name.to_owned(), payload });
+    let record = record::encode(&MessageRecord {
+        signal: name.to_owned(),
+        payload,
+    });
     let outcome_key = core.keys.of(Kind::Outcome, id);
     // A blocked instance still takes messages; whoever repairs it finds them.
-    let mut conditions = vec![core.fence.clone(), Condition::Present(core.keys.of(Kind::Instance, id))];
+    let mut conditions = vec![
+        core.fence.clone(),
+        Condition::Present(core.keys.of(Kind::Instance, id)),
+    ];
     match core.read_one(&outcome_key).await? {
         None => conditions.push(Condition::Absent(outcome_key)),
         Some(value) => {
@@ -181,7 +219,10 @@ pub(crate) async fn signal(core: &Arc<Core>, id: &InstanceId, name: &str, payloa
     let ready = Bytes::copy_from_slice(&key[key.len() - 16..]);
     let batch = Batch {
         conditions,
-        writes: vec![Write::Put(key, record), Write::Put(core.keys.of(Kind::Ready, id), ready)],
+        writes: vec![
+            Write::Put(key, record),
+            Write::Put(core.keys.of(Kind::Ready, id), ready),
+        ],
     };
     match core.committer.commit(batch).await.result? {
         Verdict::Applied => {
@@ -200,8 +241,13 @@ pub(crate) async fn signal(core: &Arc<Core>, id: &InstanceId, name: &str, payloa
 pub(crate) async fn status(core: &Core, id: &InstanceId) -> Result<Option<InstanceStatus>, store::Error> {
     let keys = [Kind::Instance, Kind::Outcome, Kind::State].map(|kind| core.keys.of(kind, id));
     let found = core.store.get(&keys).await?;
-    let [Some(instance), outcome, state] = &found[..] else { return Ok(None) };
-    let outcome = outcome.as_ref().map(|value| decode::<OutcomeRecord>(&keys[1], value)).transpose()?;
+    let [Some(instance), outcome, state] = &found[..] else {
+        return Ok(None);
+    };
+    let outcome = outcome
+        .as_ref()
+        .map(|value| decode::<OutcomeRecord>(&keys[1], value))
+        .transpose()?;
     if let Some(outcome) = outcome {
         return Ok(Some(ended(outcome.end)));
     }
@@ -221,20 +267,37 @@ pub(crate) fn ended(end: End) -> InstanceStatus {
 /// of this program only.
 pub(crate) fn open(core: &Core, instance: &InstanceRecord, state: Option<Bytes>) -> InstanceStatus {
     let Some(entry) = core.entries.get(instance.workflow.as_str()) else {
-        return InstanceStatus::Blocked { reason: BlockedReason::UnknownWorkflow { name: instance.workflow.clone() } };
+        return InstanceStatus::Blocked {
+            reason: BlockedReason::UnknownWorkflow {
+                name: instance.workflow.clone(),
+            },
+        };
     };
-    let Some(Ok(state)) = state.map(StateRecord::read) else { return InstanceStatus::Running { point: None } };
+    let Some(Ok(state)) = state.map(StateRecord::read) else {
+        return InstanceStatus::Running { point: None };
+    };
     if !entry.points.contains(&state.point.as_str()) {
-        return InstanceStatus::Blocked { reason: BlockedReason::UnknownPoint { point: state.point } };
+        return InstanceStatus::Blocked {
+            reason: BlockedReason::UnknownPoint { point: state.point },
+        };
     }
     if operation::is_task(&state.operation) {
-        InstanceStatus::Running { point: Some(state.point) }
+        InstanceStatus::Running {
+            point: Some(state.point),
+        }
     } else {
-        InstanceStatus::Waiting { on: operation::describe_encoded(&state.operation), point: state.point }
+        InstanceStatus::Waiting {
+            on: operation::describe_encoded(&state.operation),
+            point: state.point,
+        }
     }
 }
 
-async fn unknown(core: &Core, id: &InstanceId, instance: &InstanceRecord) -> Result<Option<BlockedReason>, store::Error> {
+async fn unknown(
+    core: &Core,
+    id: &InstanceId,
+    instance: &InstanceRecord,
+) -> Result<Option<BlockedReason>, store::Error> {
     let state = core.read_one(&core.keys.of(Kind::State, id)).await?;
     match open(core, instance, state) {
         InstanceStatus::Blocked { reason } => Ok(Some(reason)),

@@ -82,7 +82,11 @@ impl HotMap {
         if part.contains_key(id) {
             return None;
         }
-        let hot = Arc::new(Hot { notify: Notify::new(), unread: AtomicBool::new(unread), leave: AtomicBool::new(false) });
+        let hot = Arc::new(Hot {
+            notify: Notify::new(),
+            unread: AtomicBool::new(unread),
+            leave: AtomicBool::new(false),
+        });
         part.insert(id.clone(), hot.clone());
         Some(hot)
     }
@@ -124,7 +128,9 @@ impl HotMap {
         let mut waiting = lock(&self.waiting);
         waiting.push_back((id.clone(), Arc::downgrade(hot)));
         while waiting.len() > self.waiting_limit {
-            let Some((_, oldest)) = waiting.pop_front() else { break };
+            let Some((_, oldest)) = waiting.pop_front() else {
+                break;
+            };
             if let Some(oldest) = oldest.upgrade() {
                 oldest.ask_to_leave();
             }

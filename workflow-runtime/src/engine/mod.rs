@@ -84,13 +84,19 @@ impl Drop for Owner {
 
 impl<R> Clone for WorkflowEngine<R> {
     fn clone(&self) -> Self {
-        WorkflowEngine { owner: self.owner.clone(), registry: PhantomData }
+        WorkflowEngine {
+            owner: self.owner.clone(),
+            registry: PhantomData,
+        }
     }
 }
 
 impl<R> fmt::Debug for WorkflowEngine<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("WorkflowEngine").field("store", &self.core().store).finish_non_exhaustive()
+        formatter
+            .debug_struct("WorkflowEngine")
+            .field("store", &self.core().store)
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,7 +162,10 @@ impl<R: Registry> WorkflowEngine<R> {
 
 impl<R> WorkflowEngine<R> {
     fn new(core: Arc<Core>) -> Self {
-        WorkflowEngine { owner: Arc::new(Owner { core }), registry: PhantomData }
+        WorkflowEngine {
+            owner: Arc::new(Owner { core }),
+            registry: PhantomData,
+        }
     }
 
     fn core(&self) -> &Arc<Core> {
@@ -206,12 +215,18 @@ impl<R> WorkflowEngine<R> {
         let Some(value) = core.read_one(&key).await? else {
             return match handle::status(core, id).await? {
                 None => Err(RetryError::NotFound { id: id.clone() }),
-                Some(status) => Err(RetryError::NotBlocked { id: id.clone(), status }),
+                Some(status) => Err(RetryError::NotBlocked {
+                    id: id.clone(),
+                    status,
+                }),
             };
         };
         let outcome: OutcomeRecord = self::core::decode(&key, &value)?;
         if !matches!(outcome.end, End::Blocked { .. }) {
-            return Err(RetryError::NotBlocked { id: id.clone(), status: handle::ended(outcome.end) });
+            return Err(RetryError::NotBlocked {
+                id: id.clone(),
+                status: handle::ended(outcome.end),
+            });
         }
         let batch = Batch {
             conditions: vec![core.fence.clone(), Condition::Equals(key.clone(), value)],
@@ -269,7 +284,10 @@ impl<R> WorkflowEngine<R> {
             let _ = core.committer.commit(batch).await;
         }
         core.forget_waiters();
-        ShutdownReport { drained: before.saturating_sub(interrupted), interrupted }
+        ShutdownReport {
+            drained: before.saturating_sub(interrupted),
+            interrupted,
+        }
     }
 
     /// Stops at once, as a crash of the process would, and returns when nothing of the engine runs any more.

@@ -41,7 +41,10 @@ pub(crate) async fn run_machine<W: Workflow>(input: Option<W>, mut context: Work
                 };
                 Ok((end, Bytes::from(encoded)))
             }
-            Err(error) => Err(Halt::Unencodable { variable: "the output".to_owned(), error: error.to_string() }),
+            Err(error) => Err(Halt::Unencodable {
+                variable: "the output".to_owned(),
+                error: error.to_string(),
+            }),
         },
         Err(halt) => Err(halt),
     };
@@ -60,7 +63,9 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
             Some(reason) if run.starting.is_some() => {
                 // It never existed: the caller is told, and nothing is stored.
                 if let Some(starting) = run.starting.take() {
-                    let _ = starting.reply.send(Err(super::start::StartError::Refused { reason }));
+                    let _ = starting
+                        .reply
+                        .send(Err(super::start::StartError::Refused { reason }));
                 }
                 return Ended::Left(Halt::NotStarted);
             }
@@ -68,7 +73,12 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
             None => return Ended::Left(halt),
         },
     };
-    let outcome = OutcomeRecord { end, time_ms: run.core.now_ms(), steps: run.step, output };
+    let outcome = OutcomeRecord {
+        end,
+        time_ms: run.core.now_ms(),
+        steps: run.step,
+        output,
+    };
     match run.close(&outcome, sides).await {
         Ok(()) => Ended::Closed(outcome),
         Err(halt) => Ended::Left(halt),
@@ -85,7 +95,9 @@ async fn guarded<T>(machine: impl Future<Output = T>, halts: &HaltSlot) -> Resul
                 Some(halt) => Poll::Ready(Err(halt)),
                 None => Poll::Pending,
             },
-            Err(payload) => Poll::Ready(Err(Halt::Panicked { message: panic_message(&*payload) })),
+            Err(payload) => Poll::Ready(Err(Halt::Panicked {
+                message: panic_message(&*payload),
+            })),
         }
     })
     .await
@@ -107,7 +119,9 @@ pub(crate) fn activate(core: &Arc<Core>, id: InstanceId, recovering: bool) {
     if core.check_running().is_err() {
         return;
     }
-    let Some(hot) = core.hot.enter(&id, true) else { return };
+    let Some(hot) = core.hot.enter(&id, true) else {
+        return;
+    };
     let core = core.clone();
     core.instance_begins();
     tokio::spawn(async move {
@@ -150,14 +164,31 @@ enum Loaded {
 async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: bool) -> Result<Loaded, Halt> {
     core.counters.loaded();
     let keys = &core.keys;
-    let wanted = [Kind::Instance, Kind::Outcome, Kind::State, Kind::Attempts, Kind::Ready].map(|kind| keys.of(kind, id));
+    let wanted = [
+        Kind::Instance,
+        Kind::Outcome,
+        Kind::State,
+        Kind::Attempts,
+        Kind::Ready,
+    ]
+    .map(|kind| keys.of(kind, id));
     let found = core.store.get(&wanted).await.map_err(Halt::Store)?;
     let mut found = found.into_iter();
     let mut next = || found.next().flatten();
     let (instance, outcome, state, attempts, ready) = (next(), next(), next(), next(), next());
-    let outcome: Option<OutcomeRecord> =
-        outcome.map(|value| decode(&wanted[1], &value)).transpose().map_err(Halt::Store)?;
-    let undecodable = matches!(&outcome, Some(OutcomeRecord { end: End::Blocked { reason: BlockedReason::Undecodable { .. } }, .. }));
+    let outcome: Option<OutcomeRecord> = outcome
+        .map(|value| decode(&wanted[1], &value))
+        .transpose()
+        .map_err(Halt::Store)?;
+    let undecodable = matches!(
+        &outcome,
+        Some(OutcomeRecord {
+            end: End::Blocked {
+                reason: BlockedReason::Undecodable { .. }
+            },
+            ..
+        })
+    );
     let (Some(instance), true) = (instance, outcome.is_none() || undecodable) else {
         clean_up(core, id, outcome.as_ref()).await;
         return Ok(Loaded::Nothing(Ended::Left(Halt::NotStarted)));
@@ -169,45 +200,77 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
         run.obsolete.push(wanted[1].clone());
     }
     // What no code here can run stays as it is, for a program that can.
-    let Some(entry) = core.entries.get(instance.workflow.as_str()) else { return Err(Halt::NoSuchPoint) };
-    let state = match state.ok_or(Halt::NoInput).and_then(|state| {
-        StateRecord::read(state).map_err(|error| Halt::undecodable("the state", error))
-    }) {
+    let Some(entry) = core.entries.get(instance.workflow.as_str()) else {
+        return Err(Halt::NoSuchPoint);
+    };
+    let state = match state
+        .ok_or(Halt::NoInput)
+        .and_then(|state| StateRecord::read(state).map_err(|error| Halt::undecodable("the state", error)))
+    {
         Ok(state) => state,
-        Err(halt) => return Ok(Loaded::Nothing(finish(Err(halt), WorkflowContext::starting(run)).await)),
+        Err(halt) => {
+            return Ok(Loaded::Nothing(
+                finish(Err(halt), WorkflowContext::starting(run)).await,
+            ));
+        }
     };
     if !entry.points.contains(&state.point.as_str()) {
         return Err(Halt::NoSuchPoint);
     }
     run.step = state.step;
-    let attempts: Option<AttemptsRecord> =
-        attempts.map(|value| decode(&wanted[3], &value)).transpose().map_err(Halt::Store)?;
+    let attempts: Option<AttemptsRecord> = attempts
+        .map(|value| decode(&wanted[3], &value))
+        .transpose()
+        .map_err(Halt::Store)?;
     run.attempts = attempts.filter(|attempts| attempts.step == state.step);
     if recovering && operation::is_task(&state.operation) {
-        let mut attempts = run.attempts.take().unwrap_or(AttemptsRecord { step: state.step, ..AttemptsRecord::default() });
+        let mut attempts = run.attempts.take().unwrap_or(AttemptsRecord {
+            step: state.step,
+            ..AttemptsRecord::default()
+        });
         attempts.crashes += 1;
         if attempts.crashes > core.poison_limit {
-            let reason = Halt::Poisoned { point: state.point.clone(), crashes: attempts.crashes };
-            return Ok(Loaded::Nothing(finish(Err(reason), WorkflowContext::starting(run)).await));
+            let reason = Halt::Poisoned {
+                point: state.point.clone(),
+                crashes: attempts.crashes,
+            };
+            return Ok(Loaded::Nothing(
+                finish(Err(reason), WorkflowContext::starting(run)).await,
+            ));
         }
         run.note_crash(attempts).await?;
     }
-    let sides = core.read_all(keys.numbered_range(Kind::Side, id)).await.map_err(Halt::Store)?;
-    let sides = sides.into_iter().filter_map(|(key, value)| Some((Keys::side_of(&key)?, value))).collect();
+    let sides = core
+        .read_all(keys.numbered_range(Kind::Side, id))
+        .await
+        .map_err(Halt::Store)?;
+    let sides = sides
+        .into_iter()
+        .filter_map(|(key, value)| Some((Keys::side_of(&key)?, value)))
+        .collect();
     match WorkflowContext::resuming(run, &state, sides) {
         Ok(context) => Ok(Loaded::Machine((entry.resume)(context))),
-        Err((halt, run)) => Ok(Loaded::Nothing(finish(Err(halt), WorkflowContext::starting(*run)).await)),
+        Err((halt, run)) => Ok(Loaded::Nothing(
+            finish(Err(halt), WorkflowContext::starting(*run)).await,
+        )),
     }
 }
 
 /// Removes what points to an instance that has ended: a message that came at its last moment, a timer.
 async fn clean_up(core: &Arc<Core>, id: &InstanceId, outcome: Option<&OutcomeRecord>) {
-    let Ok(messages) = core.read_messages(id).await else { return };
-    let mut batch = Batch { conditions: vec![core.fence.clone()], writes: Vec::new() };
+    let Ok(messages) = core.read_messages(id).await else {
+        return;
+    };
+    let mut batch = Batch {
+        conditions: vec![core.fence.clone()],
+        writes: Vec::new(),
+    };
     batch.writes.push(Write::Delete(core.keys.of(Kind::Ready, id)));
     let blocked = outcome.is_some_and(|outcome| matches!(outcome.end, End::Blocked { .. }));
     if !blocked {
-        batch.writes.extend(messages.into_iter().map(|Message { key, .. }| Write::Delete(key)));
+        batch
+            .writes
+            .extend(messages.into_iter().map(|Message { key, .. }| Write::Delete(key)));
     }
     let _ = core.committer.commit(batch).await;
 }
@@ -279,7 +342,10 @@ impl Run {
 
     /// Stores that the process died while this step was pending.
     async fn note_crash(&mut self, attempts: AttemptsRecord) -> Result<(), Halt> {
-        let mut batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
+        let mut batch = Batch {
+            conditions: vec![self.core.fence.clone()],
+            writes: Vec::new(),
+        };
         let key = self.core.keys.of(Kind::Attempts, &self.id);
         batch.writes.push(Write::Put(key, record::encode(&attempts)));
         self.attempts = Some(attempts);
