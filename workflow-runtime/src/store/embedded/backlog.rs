@@ -33,9 +33,11 @@ impl Backlog {
 
     /// The journal has this length now, of which so much counts.
     pub(super) fn reset(&self, bytes: u64, latest_bytes: u64) {
+        let due = 2 * latest_bytes + DUE_BYTES;
         self.bytes.store(bytes, Ordering::Relaxed);
-        self.due_bytes
-            .store(2 * latest_bytes + DUE_BYTES, Ordering::Relaxed);
+        self.due_bytes.store(due, Ordering::Relaxed);
+        *self.lock() = bytes > due;
+        self.changed.notify_one();
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -181,9 +181,9 @@ impl Database {
         ))
     }
 
-    /// The length of the journal's entries at the opening.
-    pub(super) fn opened_bytes(&self) -> u64 {
-        self.found.as_ref().map_or(0, |found| found.bytes)
+    /// The journal at the opening, if there was one.
+    pub(super) fn found(&self) -> Option<&Mended> {
+        self.found.as_ref()
     }
 
     /// The active journal, if the tree writes at its end, wherever that is. It does so where it found the file; in one

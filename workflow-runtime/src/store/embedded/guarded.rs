@@ -46,7 +46,7 @@ impl GuardedTree {
         let database = Database::open(&settings, None)?;
         folder.stamp()?;
         let backlog = Backlog::default();
-        backlog.reset(database.opened_bytes(), database.opened_bytes());
+        Self::begin(&backlog, &database);
         Ok(Self {
             tree: RwLock::new(Tree::Open(database)),
             writer: Mutex::new(()),
@@ -55,6 +55,14 @@ impl GuardedTree {
             settings,
             folder,
         })
+    }
+
+    fn begin(backlog: &Backlog, database: &Database) {
+        let found = database.found();
+        backlog.reset(
+            found.map_or(0, |found| found.bytes),
+            found.map_or(0, |found| found.latest_bytes),
+        );
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -89,8 +97,7 @@ impl GuardedTree {
             self.folder.prepare_tree()?;
             let database = Database::open(&self.settings, cut_from)?;
             self.openings.fetch_add(1, Ordering::Relaxed);
-            self.backlog
-                .reset(database.opened_bytes(), database.opened_bytes());
+            Self::begin(&self.backlog, &database);
             *tree = Tree::Open(database);
         }
         Ok(())

@@ -91,6 +91,11 @@ impl Latest {
         self.is_given_up
     }
 
+    /// The length of the items that count; after giving up, at least the limit.
+    pub(super) fn bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
     /// How many items are left out.
     pub(super) fn overwritten(&self) -> usize {
         self.items - self.kept.len()
@@ -145,5 +150,67 @@ impl Hasher for PlainHasher {
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::journal::first_entry;
+
+    /// Items of one entry: (key, value), where no value stands for a deletion.
+    type Pairs = (u64, &'static [(&'static str, Option<&'static str>)]);
+
+    fn encode(entries: &[Pairs]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (number, pairs) in entries {
+            let mut items = Vec::new();
+            for (key, value) in *pairs {
+                let value_length = u32::try_from(value.map_or(0, str::len)).unwrap().to_le_bytes();
+                items.extend_from_slice(&[2, u8::from(value.is_none()), 0]);
+                items.extend_from_slice(&1u64.to_le_bytes());
+                items.extend_from_slice(&u16::try_from(key.len()).unwrap().to_le_bytes());
+                items.extend_from_slice(&[value_length, value_length].concat());
+                items.extend_from_slice(key.as_bytes());
+                items.extend_from_slice(value.unwrap_or_default().as_bytes());
+            }
+            write_entry(&mut bytes, *number, u32::try_from(pairs.len()).unwrap(), &items);
+        }
+        bytes
+    }
+
+    const ENTRIES: &[Pairs] = &[
+        (3, &[("a", Some("1")), ("b", Some("1")), ("once", Some("1"))]),
+        (4, &[("a", Some("2"))]),
+        (7, &[("a", None), ("b", Some("3"))]),
+        (8, &[("a", Some("4")), ("gone", Some("4"))]),
+        (9, &[("gone", None), ("b", Some("5"))]),
+    ];
+
+    fn check(limit: usize, flushed: Option<u64>, expected: Option<&[Pairs]>) {
+        let journal = encode(ENTRIES);
+        let (mut latest, mut rest) = (Latest::new(limit), &journal[..]);
+        while let Some(entry) = first_entry(rest) {
+            latest.add(&entry);
+            rest = &rest[usize::try_from(entry.bytes).unwrap()..];
+        }
+        assert_eq!(latest.encode(flushed), expected.map(encode));
+        assert_eq!(latest.is_given_up(), expected.is_none());
+    }
+
+    #[test]
+    fn last_items_stay_in_their_entries() {
+        let shrunk: &[Pairs] = &[
+            (3, &[("once", Some("1"))]),
+            (8, &[("a", Some("4"))]),
+            (9, &[("b", Some("5")), ("gone", None)]),
+        ];
+        check(200, None, Some(shrunk));
+        check(200, Some(2), Some(shrunk));
+        // What the tree's files hold is left out.
+        check(200, Some(3), Some(&shrunk[1..]));
+        check(200, Some(9), Some(&[]));
+        // Too much that counts.
+        check(20, None, None);
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Mended {
     pub(super) path: PathBuf,
     /// The length of its entries.
     pub(super) bytes: u64,
+    /// The length of the items that count.
+    pub(super) latest_bytes: u64,
 }
 
 /// Mends the active journal in the tree's folder, if there is one. The entries from the number `cut_from` on are cut off:
@@ -61,8 +63,11 @@ pub(super) fn mend(
         && content.len() as u64 <= bytes / 2
         && shrink::replace(&path, &content).map_err(|error| unavailable(&path, &error))?
     {
-        let bytes = content.len() as u64;
-        return Ok(Some(Mended { path, bytes }));
+        return Ok(Some(Mended {
+            path,
+            bytes: content.len() as u64,
+            latest_bytes: content.len() as u64,
+        }));
     }
     if damage != Damage::None {
         let cut = || {
@@ -72,7 +77,16 @@ pub(super) fn mend(
         };
         cut().map_err(|error| unavailable(&path, &error))?;
     }
-    Ok(Some(Mended { path, bytes }))
+    let latest_bytes = if latest.is_given_up() {
+        bytes
+    } else {
+        latest.bytes() as u64
+    };
+    Ok(Some(Mended {
+        path,
+        bytes,
+        latest_bytes,
+    }))
 }
 
 fn unavailable(path: &Path, error: &io::Error) -> Error {

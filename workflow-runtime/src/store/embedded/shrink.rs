@@ -118,3 +118,103 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_folder)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const STEPS: [Step; 5] = [
+        Step::Drafted,
+        Step::Named,
+        Step::Emptied,
+        Step::Written,
+        Step::Deleted,
+    ];
+
+    fn journal(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("3.jnl");
+        fs::write(&path, content).unwrap();
+        (folder, path)
+    }
+
+    fn expect_only(folder: &Path, content: &[u8]) {
+        let names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["3.jnl"]);
+        assert_eq!(fs::read(folder.join("3.jnl")).unwrap(), content);
+    }
+
+    #[test]
+    fn content_is_exchanged() {
+        let (folder, path) = journal(b"the old content");
+        let appending = || OpenOptions::new().append(true).open(&path).unwrap();
+        let mut tree = appending();
+        rewrite(&path, b"new", |_| Ok(())).unwrap();
+        // The open file goes on at the new end.
+        tree.write_all(b", more").unwrap();
+        expect_only(folder.path(), b"new, more");
+        assert!(replace(&path, b"newer").unwrap());
+        finish(folder.path()).unwrap();
+        expect_only(folder.path(), b"newer");
+    }
+
+    #[test]
+    fn failure_after_each_step_is_finished() {
+        for failing in STEPS {
+            let (folder, path) = journal(b"the old content");
+            let error = rewrite(&path, b"new", |step| {
+                if step == failing {
+                    return Err(io::Error::other("failed"));
+                }
+                Ok(())
+            });
+            match (failing, error) {
+                (Step::Drafted, Err(RewriteError::Before)) => expect_only(folder.path(), b"the old content"),
+                (_, Err(RewriteError::Within)) => {
+                    finish(folder.path()).unwrap();
+                    expect_only(folder.path(), b"new");
+                }
+                (_, other) => panic!("{failing:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn death_after_each_step_is_finished() {
+        for last in STEPS {
+            let (folder, path) = journal(b"the old content");
+            let copy = tempfile::tempdir().unwrap();
+            let copy_all = |step| {
+                if step == last {
+                    for entry in fs::read_dir(folder.path())? {
+                        let path = entry?.path();
+                        fs::copy(&path, copy.path().join(path.file_name().unwrap()))?;
+                    }
+                }
+                Ok(())
+            };
+            rewrite(&path, b"new", copy_all).unwrap();
+            finish(copy.path()).unwrap();
+            let expected = if last == Step::Drafted {
+                &b"the old content"[..]
+            } else {
+                b"new"
+            };
+            expect_only(copy.path(), expected);
+        }
+    }
+
+    #[test]
+    fn torn_journal_beside_the_live_one_is_replaced() {
+        let (folder, path) = journal(b"ne");
+        fs::write(path.with_extension(LIVE), b"new").unwrap();
+        fs::write(path.with_extension(DRAFT), b"half a dra").unwrap();
+        finish(folder.path()).unwrap();
+        expect_only(folder.path(), b"new");
+    }
+}
