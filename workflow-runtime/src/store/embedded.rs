@@ -3,6 +3,16 @@
 //! One writer at a time: a group is judged against the tree, then written as one journal entry and synced once. If
 //! that fails (disk full, broken disk) the tree is closed, the failed entry is cut off the journal, and the tree is
 //! opened again, at each call until it works. What was acknowledged is in the journal, not only in the failed tree.
+//!
+//! The tree replays its journal when it is opened, at 1.6 microseconds an item (measured by opening a store after 100 and
+//! after 10,000 overwrites), and begins a new journal only after 64 MB: the time to open would grow with the number of
+//! steps that a few workflows have taken. So the items that the journal itself overwrites are left out of it:
+//!
+//! - when the store is idle, and now and then under load, by a thread of the store ([`keeper`], [`shrink`]);
+//! - when it is opened, in the pass over the journal that looks for a torn end anyhow ([`mend`]), at 0.1 microseconds
+//!   an item.
+//!
+//! What is left is what counts, up to a write buffer or two of it; what the tree's files hold is left out too.
 
 mod backlog;
 mod database;
@@ -53,7 +63,9 @@ pub enum Durability {
 /// write buffers, each with as much again for the bookkeeping of pairs of 200 bytes; by default about 160 MB at the most.
 /// The store keeps the [`Bytes`] that it is given until they are on disk, so they should not be small parts of big
 /// buffers; what it returns may keep a block of 4 KiB in memory. Opening it after a crash replays a journal of about 64 MB
-/// at the most, without the records that it overwrites itself where those are most of it.
+/// at the most, without the records that it overwrites itself where those are most of it. A thread of the store shortens
+/// the journal in the same way after a tenth of a second without a commit; a commit that arrives meanwhile waits for a
+/// few syncs of the disk.
 ///
 /// ```
 /// use bytes::Bytes;

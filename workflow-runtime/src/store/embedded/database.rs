@@ -221,7 +221,7 @@ impl Database {
         drop(supervisor);
         let start = Instant::now();
         while Arc::strong_count(&witness) > 1 && start.elapsed() < RELEASE_LIMIT {
-            std::thread::sleep(10 * PAUSE);
+            std::thread::sleep(PAUSE);
         }
     }
 

@@ -1,4 +1,14 @@
 //! The thread that keeps the journal short, so that the next process opens the store fast.
+//!
+//! It sleeps until the journal has grown ([`super::backlog`]), then looks ten times a second whether the store is idle.
+//! When nothing was written since the last time, it does not wake up at all.
+//!
+//! *Idle*: the journal is exchanged for what counts of it. A commit that arrives meanwhile waits for three syncs, a
+//! reader for nothing. Where the tree made the journal itself (the first process of a store, or after 64 MB), it cannot
+//! be exchanged under the tree; then the tree is closed and opened once, for which readers wait too, about as long as
+//! opening the store takes.
+//!
+//! *Under load*: the same exchange, never the reopening, and not more often than [`LOADED_SHARE`] allows.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -10,9 +20,9 @@ use crate::store::Error;
 /// The store is idle after that long without a commit.
 const IDLE: Duration = Duration::from_millis(100);
 /// Under load a journal is shortened from this length on.
-const LOADED_BYTES: u64 = 8 << 20;
-/// Under load, shortening may take that part of the time.
-const LOADED_SHARE: u32 = 100;
+const LOADED_BYTES: u64 = 4 << 20;
+/// Under load, the thread may spend one part of so many of the time, most of which it waits for the disk.
+const LOADED_SHARE: u32 = 50;
 
 /// Ends the thread when dropped; that takes at most as long as exchanging one journal.
 pub(super) struct Keeper {
