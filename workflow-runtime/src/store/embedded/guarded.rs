@@ -14,7 +14,7 @@ use super::database::{Database, Settings, WriteError};
 use super::folder::Folder;
 use super::journal::Reader;
 use super::latest::Latest;
-use super::shrink::{self, RewriteError};
+use super::shrink;
 use crate::store::overlay::Overlay;
 use crate::store::{Batch, Error, Verdict, group};
 
@@ -180,39 +180,42 @@ impl GuardedTree {
         if !self.read_on(&mut reader, &mut latest) {
             return false;
         }
+        let flushed = self.peek(Database::flushed);
+        let encode = |reader: &Reader, latest: &Latest| {
+            let content = latest.encode(flushed);
+            content.filter(|content| content.len() as u64 <= reader.offset() / 2)
+        };
+        let drafted = encode(&reader, &latest).filter(|content| shrink::draft(&path, content));
         let _writer = self.lock_writer();
-        if latest.is_given_up() {
+        let Some(drafted) = drafted else {
             let bytes = self.backlog.bytes();
             self.backlog.reset(bytes, bytes);
             return true;
-        }
-        if self.openings.load(Ordering::Relaxed) != opening
-            || self.peek(|database| database.is_calm().then_some(())).is_none()
-        {
+        };
+        let is_calm = self.peek(|database| database.is_calm().then(|| database.appended_journal())?);
+        if self.openings.load(Ordering::Relaxed) != opening || is_calm.as_ref() != Some(&path) {
             return false;
         }
-        let is_read = reader.restart().is_ok() && self.read_on(&mut reader, &mut latest);
+        // What was written meanwhile.
+        if reader.restart().is_err() || !self.read_on(&mut reader, &mut latest) {
+            return false;
+        }
         let length = reader.file().metadata().map_or(0, |metadata| metadata.len());
-        if !is_read || self.peek(Database::appended_journal).as_ref() != Some(&path) {
-            return false;
-        }
-        let flushed = self.peek(Database::flushed);
-        let content = latest.encode(flushed).filter(|content| {
+        let content = encode(&reader, &latest).filter(|content| {
             // If there is something behind the entries that are whole, opening the tree is what judges it.
-            length == reader.offset() && content.len() as u64 <= length / 2
+            length == reader.offset() && (*content == drafted || shrink::draft(&path, content))
         });
         let Some(content) = content else {
             self.backlog.reset(length, length);
             return true;
         };
-        match shrink::rewrite(&path, &content, |_| Ok(())) {
-            Ok(()) => self.backlog.reset(content.len() as u64, content.len() as u64),
-            Err(RewriteError::Before) => self.backlog.reset(length, length),
-            Err(RewriteError::Within) => {
-                self.close(None);
-                // Where that fails, the next call that needs the tree opens it.
-                let _ = self.reopen();
-            }
+        if shrink::rewrite(&path, &content, |_| Ok(())).is_ok() {
+            let bytes = content.len() as u64;
+            self.backlog.reset(bytes, bytes);
+        } else {
+            self.close(None);
+            // Where that fails, the next call that needs the tree opens it.
+            let _ = self.reopen();
         }
         true
     }

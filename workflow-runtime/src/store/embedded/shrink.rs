@@ -3,7 +3,8 @@
 //! Before the tree is open it is a new file, renamed over the old one ([`replace`]). But an open tree keeps its file:
 //! it appends to it, wherever its name leads. So there the content is exchanged ([`rewrite`]), while nobody writes:
 //!
-//! 1. The new content becomes the file `N.jnl.live`: written under another name, synced, renamed, the folder synced.
+//! 1. The new content becomes the file `N.jnl.live`: written under another name, synced ([`draft`], which nobody has to
+//!    wait for), renamed, the folder synced.
 //! 2. `N.jnl` is emptied, and gets the new content; it is synced.
 //! 3. `N.jnl.live` is deleted and the folder synced; only then the next group may be written.
 //!
@@ -19,15 +20,6 @@ use super::folder::sync_folder;
 const DRAFT: &str = "jnl.new";
 const LIVE: &str = "jnl.live";
 
-/// How [`rewrite`] failed.
-#[derive(Debug)]
-pub(super) enum RewriteError {
-    /// The journal is as it was.
-    Before,
-    /// The tree must be closed, and [`finish`] called.
-    Within,
-}
-
 /// What [`rewrite`] has done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -40,44 +32,51 @@ pub(super) enum Step {
 
 /// Replaces the journal of a closed tree; `false` where there is no space for it, which changes nothing.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<bool> {
-    let draft = path.with_extension(DRAFT);
-    if write(&draft, content).is_err() {
-        let _ = fs::remove_file(&draft);
+    if !draft(path, content) {
         return Ok(false);
     }
     // If it is not certain which of the two the folder holds, nothing more may be written to either.
-    fs::rename(&draft, path)?;
+    fs::rename(path.with_extension(DRAFT), path)?;
     sync_parent(path)?;
     Ok(true)
 }
 
-/// Replaces the content of a journal to which an open tree appends, but not now. Returns if it is certain that a later
-/// [`finish`] finds nothing to do. Calls `step` after each step; a test may fail there.
+/// Writes the new content under a name that nobody reads; `false` where there is no space for it.
+pub(super) fn draft(path: &Path, content: &[u8]) -> bool {
+    let draft = path.with_extension(DRAFT);
+    let write = || {
+        let mut file = File::create(&draft)?;
+        file.write_all(content)?;
+        file.sync_all()
+    };
+    let is_written: io::Result<()> = write();
+    if is_written.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    is_written.is_ok()
+}
+
+/// Replaces the content of a journal to which an open tree appends, but not now, by the [`draft`]. After a failure the
+/// tree must be closed, and [`finish`] called. Calls `step` after each step; a test may fail there.
 pub(super) fn rewrite(
     path: &Path,
     content: &[u8],
     mut step: impl FnMut(Step) -> io::Result<()>,
-) -> Result<(), RewriteError> {
-    let (draft, live) = (path.with_extension(DRAFT), path.with_extension(LIVE));
-    if write(&draft, content).and_then(|()| step(Step::Drafted)).is_err() {
-        let _ = fs::remove_file(&draft);
-        return Err(RewriteError::Before);
-    }
-    let mut exchange = || {
-        fs::rename(&draft, &live)?;
-        sync_parent(path)?;
-        step(Step::Named)?;
-        let mut journal = OpenOptions::new().append(true).open(path)?;
-        journal.set_len(0)?;
-        step(Step::Emptied)?;
-        journal.write_all(content)?;
-        journal.sync_all()?;
-        step(Step::Written)?;
-        fs::remove_file(&live)?;
-        step(Step::Deleted)?;
-        sync_parent(path)
-    };
-    exchange().map_err(|_: io::Error| RewriteError::Within)
+) -> io::Result<()> {
+    let live = path.with_extension(LIVE);
+    step(Step::Drafted)?;
+    fs::rename(path.with_extension(DRAFT), &live)?;
+    sync_parent(path)?;
+    step(Step::Named)?;
+    let mut journal = OpenOptions::new().append(true).open(path)?;
+    journal.set_len(0)?;
+    step(Step::Emptied)?;
+    journal.write_all(content)?;
+    journal.sync_all()?;
+    step(Step::Written)?;
+    fs::remove_file(&live)?;
+    step(Step::Deleted)?;
+    sync_parent(path)
 }
 
 /// Completes what [`rewrite`] began in the folder of a closed tree.
@@ -107,12 +106,6 @@ pub(super) fn finish(tree: &Path) -> io::Result<()> {
     } else {
         sync_folder(tree)
     }
-}
-
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -154,6 +147,7 @@ mod tests {
         let (folder, path) = journal(b"the old content");
         let appending = || OpenOptions::new().append(true).open(&path).unwrap();
         let mut tree = appending();
+        assert!(draft(&path, b"new"));
         rewrite(&path, b"new", |_| Ok(())).unwrap();
         // The open file goes on at the new end.
         tree.write_all(b", more").unwrap();
@@ -167,20 +161,21 @@ mod tests {
     fn failure_after_each_step_is_finished() {
         for failing in STEPS {
             let (folder, path) = journal(b"the old content");
-            let error = rewrite(&path, b"new", |step| {
+            assert!(draft(&path, b"new"));
+            let result = rewrite(&path, b"new", |step| {
                 if step == failing {
                     return Err(io::Error::other("failed"));
                 }
                 Ok(())
             });
-            match (failing, error) {
-                (Step::Drafted, Err(RewriteError::Before)) => expect_only(folder.path(), b"the old content"),
-                (_, Err(RewriteError::Within)) => {
-                    finish(folder.path()).unwrap();
-                    expect_only(folder.path(), b"new");
-                }
-                (_, other) => panic!("{failing:?}: {other:?}"),
-            }
+            result.unwrap_err();
+            finish(folder.path()).unwrap();
+            let expected = if failing == Step::Drafted {
+                &b"the old content"[..]
+            } else {
+                b"new"
+            };
+            expect_only(folder.path(), expected);
         }
     }
 
@@ -198,6 +193,7 @@ mod tests {
                 }
                 Ok(())
             };
+            assert!(draft(&path, b"new"));
             rewrite(&path, b"new", copy_all).unwrap();
             finish(copy.path()).unwrap();
             let expected = if last == Step::Drafted {
