@@ -39,7 +39,9 @@ pub enum BuildError {
         namespace: String,
     },
     /// The store holds records of another version.
-    #[error("the store has engine format {found}, this program reads {supported}; use a program of that version")]
+    #[error(
+        "the store has engine format {found}, this program reads {supported}; use a program of that version"
+    )]
     Format {
         /// The stored version.
         found: String,
@@ -94,7 +96,10 @@ pub struct EngineBuilder<R> {
 
 impl<R> fmt::Debug for EngineBuilder<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("EngineBuilder").field("namespace", &self.namespace).finish_non_exhaustive()
+        formatter
+            .debug_struct("EngineBuilder")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
     }
 }
 
@@ -207,9 +212,13 @@ struct Opened {
 /// Checks the format and takes the store over: whoever had it before cannot write any more.
 async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
     let [format, epoch, shards, clean] = ["format", "epoch", "shards", "clean"].map(keys::meta);
-    let found = store.get(&[format.clone(), epoch.clone(), shards.clone(), clean.clone()]).await?;
+    let found = store
+        .get(&[format.clone(), epoch.clone(), shards.clone(), clean.clone()])
+        .await?;
     let [found_format, found_epoch, found_shards, found_clean] = &found[..] else {
-        return Err(store::Error::Corrupt("a read of four keys gave another number of values".to_owned()).into());
+        return Err(
+            store::Error::Corrupt("a read of four keys gave another number of values".to_owned()).into(),
+        );
     };
     if let Some(found) = found_format
         && found != FORMAT
@@ -221,7 +230,9 @@ async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
     }
     let before = match found_epoch {
         None => 0,
-        Some(value) => number(value).ok_or_else(|| store::Error::Corrupt(format!("the epoch is {value:?}")))?,
+        Some(value) => {
+            number(value).ok_or_else(|| store::Error::Corrupt(format!("the epoch is {value:?}")))?
+        }
     };
     let shard_count = match found_shards {
         None => SHARDS,
@@ -251,11 +262,17 @@ async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
         Ok(verdicts) if verdicts.first() == Some(&Verdict::Applied) => {}
         Ok(_) => return Err(BuildError::Contended),
         // Another engine would have written another number only if it began where this one did.
-        Err(store::Error::Unknown(_)) if store.get(std::slice::from_ref(&epoch)).await?.first() == Some(&Some(value.clone())) => {}
+        Err(store::Error::Unknown(_))
+            if store.get(std::slice::from_ref(&epoch)).await?.first() == Some(&Some(value.clone())) => {}
         Err(error) => return Err(error.into()),
     }
     let clean = found_epoch.is_none() || found_clean == found_epoch;
-    Ok(Opened { epoch: now, fence: Condition::Equals(epoch, value), shards: shard_count, clean })
+    Ok(Opened {
+        epoch: now,
+        fence: Condition::Equals(epoch, value),
+        shards: shard_count,
+        clean,
+    })
 }
 
 fn number(value: &Bytes) -> Option<u64> {

@@ -50,7 +50,14 @@ impl Committer {
         } else {
             tokio::spawn(in_tasks(store.clone(), receiver, profile, groups.clone()));
         }
-        Ok(Committer { store, profile, sender, running: AtomicUsize::new(0), in_flight: AtomicUsize::new(0), groups })
+        Ok(Committer {
+            store,
+            profile,
+            sender,
+            running: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            groups,
+        })
     }
 
     /// Commits one batch, together with others. An unknown outcome is resolved by reading before it is answered.
@@ -61,14 +68,22 @@ impl Committer {
             // Nothing to share a sync with: the way over another thread would only add to the latency.
             self.groups.fetch_add(1, Ordering::Relaxed);
             let mut answers = commit_group(self.store.as_ref(), vec![batch]).await;
-            return answers.pop().unwrap_or_else(|| unreachable!("one batch, one answer"));
+            return answers
+                .pop()
+                .unwrap_or_else(|| unreachable!("one batch, one answer"));
         }
         let (answer, answered) = oneshot::channel();
         let ended = || Err(Error::Unavailable("the committer has ended".to_owned()));
         if let Err(mpsc::error::SendError(request)) = self.sender.send(Request { batch, answer }) {
-            return Answer { result: ended(), batch: request.batch };
+            return Answer {
+                result: ended(),
+                batch: request.batch,
+            };
         }
-        answered.await.unwrap_or_else(|_| Answer { result: ended(), batch: Batch::default() })
+        answered.await.unwrap_or_else(|_| Answer {
+            result: ended(),
+            batch: Batch::default(),
+        })
     }
 
     /// Whether a batch whose outcome was unknown turns out to be applied.
@@ -107,7 +122,10 @@ fn on_thread(
     profile: CommitProfile,
     groups: &AtomicU64,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+    {
         Ok(runtime) => runtime,
         // Requests fail one by one: the receiver is dropped.
         Err(_) => return,
@@ -127,7 +145,9 @@ async fn in_tasks(
 ) {
     let slots = Arc::new(Semaphore::new(profile.in_flight.max(1)));
     while let Some(first) = receiver.recv().await {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
         let (batches, answers) = drain(first, &mut receiver, profile);
         groups.fetch_add(1, Ordering::Relaxed);
         if profile.in_flight <= 1 {
@@ -179,19 +199,31 @@ fn respond(results: Vec<Answer>, answers: Vec<oneshot::Sender<Answer>>) {
 /// Commits a group and gives one answer per batch.
 async fn commit_group(store: &dyn Store, group: Vec<Batch>) -> Vec<Answer> {
     match store.commit(&group).await {
-        Ok(verdicts) => {
-            verdicts.into_iter().zip(group).map(|(verdict, batch)| Answer { result: Ok(verdict), batch }).collect()
-        }
+        Ok(verdicts) => verdicts
+            .into_iter()
+            .zip(group)
+            .map(|(verdict, batch)| Answer {
+                result: Ok(verdict),
+                batch,
+            })
+            .collect(),
         Err(Error::Unknown(_)) => {
             let mut answers = Vec::with_capacity(group.len());
             for batch in group {
-                answers.push(Answer { result: resolve(store, &batch).await, batch });
+                answers.push(Answer {
+                    result: resolve(store, &batch).await,
+                    batch,
+                });
             }
             answers
         }
-        Err(error) => {
-            group.into_iter().map(|batch| Answer { result: Err(error.clone()), batch }).collect()
-        }
+        Err(error) => group
+            .into_iter()
+            .map(|batch| Answer {
+                result: Err(error.clone()),
+                batch,
+            })
+            .collect(),
     }
 }
 
@@ -216,10 +248,14 @@ async fn resolve(store: &dyn Store, batch: &Batch) -> Result<Verdict, Error> {
         }
         if let Some((key, value)) = proof(batch) {
             match store.get(std::slice::from_ref(key)).await {
-                Ok(found) if found.first().and_then(Option::as_ref) == Some(value) => return Ok(Verdict::Applied),
+                Ok(found) if found.first().and_then(Option::as_ref) == Some(value) => {
+                    return Ok(Verdict::Applied);
+                }
                 Ok(_) => {}
                 Err(error) => {
-                    last = Error::Unknown(format!("the commit was not answered, and the store cannot be read: {error}"));
+                    last = Error::Unknown(format!(
+                        "the commit was not answered, and the store cannot be read: {error}"
+                    ));
                     continue;
                 }
             }

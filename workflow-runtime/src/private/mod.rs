@@ -12,8 +12,8 @@ use workflow_model::codec;
 
 pub use self::kept::{Kept, KeptAcross, KeptLoop, LoopAcross, OwnedAcross, ReferenceKept, ValueKept};
 pub use self::loops::{
-    Counter, Cursor, IntoRangeLoop, ItemsKind, ItemsLoop, ItemsStart, LoopItem, LoopState, Ordered, OrderedMut,
-    RangeKind, RangeLoop, RangeStart, restore_loop, save_loop,
+    Counter, Cursor, IntoRangeLoop, ItemsKind, ItemsLoop, ItemsStart, LoopItem, LoopState, Ordered,
+    OrderedMut, RangeKind, RangeLoop, RangeStart, restore_loop, save_loop,
 };
 pub use self::output::{AnyFailure, AnyOutput, ErrorFailure, Fails, OpaqueOutput, Output, ResultOutput};
 pub use crate::context::Saver;
@@ -64,7 +64,12 @@ pub fn save<T: KeptAcross<Point>, Point>(saver: &mut Saver<'_>, name: &'static s
 }
 
 /// Stores a variable that cannot have been assigned since it was declared.
-pub fn save_constant<T: KeptAcross<Point>, Point>(saver: &mut Saver<'_>, name: &'static str, slot: u32, value: &T) {
+pub fn save_constant<T: KeptAcross<Point>, Point>(
+    saver: &mut Saver<'_>,
+    name: &'static str,
+    slot: u32,
+    value: &T,
+) {
     saver.constant(name, slot, value);
 }
 
@@ -72,6 +77,9 @@ pub fn save_constant<T: KeptAcross<Point>, Point>(saver: &mut Saver<'_>, name: &
 ///
 /// # Errors
 /// When the stored value does not fit.
-pub fn restore<T: KeptAcross<Point>, Point>(context: &mut WorkflowContext, name: &'static str) -> Result<T, Halt> {
+pub fn restore<T: KeptAcross<Point>, Point>(
+    context: &mut WorkflowContext,
+    name: &'static str,
+) -> Result<T, Halt> {
     context.restore(name)
 }
