@@ -84,7 +84,10 @@ impl TaskContext {
     /// A key that names this step of this instance: the same in each attempt and after each restart, and never that of
     /// another step. Hand it to services that drop duplicates.
     pub fn idempotency_key(&self) -> String {
-        format!("{}-{:016x}-{}{}", self.instance, self.token, self.step, self.scope)
+        format!(
+            "{}-{:016x}-{}{}",
+            self.instance, self.token, self.step, self.scope
+        )
     }
 
     /// When this attempt will be given up.

@@ -190,7 +190,8 @@ pub(crate) fn of_expr(expr: &Expr) -> Flow {
 
 /// The left side of an assignment: a place, or a pattern of places.
 fn of_assigned(left: &Expr) -> Flow {
-    let all = |parts: &mut dyn Iterator<Item = &Expr>| parts.map(of_assigned).fold(Flow::default(), Flow::then);
+    let all =
+        |parts: &mut dyn Iterator<Item = &Expr>| parts.map(of_assigned).fold(Flow::default(), Flow::then);
     match left {
         Expr::Path(path) if path.qself.is_none() && path.path.get_ident().is_some() => {
             let kills = path.path.get_ident().map(text).into_iter().collect();

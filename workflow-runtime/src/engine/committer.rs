@@ -88,7 +88,9 @@ impl Committer {
 
     /// Whether a batch whose outcome was unknown turns out to be applied.
     pub(crate) async fn is_applied(&self, batch: &Batch) -> bool {
-        let Some((key, value)) = proof(batch) else { return false };
+        let Some((key, value)) = proof(batch) else {
+            return false;
+        };
         let found = self.store.get(std::slice::from_ref(key)).await;
         found.is_ok_and(|found| found.first().and_then(Option::as_ref) == Some(value))
     }

@@ -101,19 +101,35 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
     let kinds = [Kind::Instance, Kind::Outcome, Kind::State, Kind::Attempts];
     let keys = kinds.map(|kind| core.keys.of(kind, id));
     let found = core.store.get(&keys).await?;
-    let [Some(instance), outcome, state, attempts] = &found[..] else { return Ok(None) };
+    let [Some(instance), outcome, state, attempts] = &found[..] else {
+        return Ok(None);
+    };
     let instance: InstanceRecord = decode(&keys[0], instance)?;
-    let outcome = outcome.as_ref().map(|value| decode::<OutcomeRecord>(&keys[1], value)).transpose()?;
-    let attempts = attempts.as_ref().map(|value| decode::<AttemptsRecord>(&keys[3], value)).transpose()?;
+    let outcome = outcome
+        .as_ref()
+        .map(|value| decode::<OutcomeRecord>(&keys[1], value))
+        .transpose()?;
+    let attempts = attempts
+        .as_ref()
+        .map(|value| decode::<AttemptsRecord>(&keys[3], value))
+        .transpose()?;
     let status = match &outcome {
         Some(outcome) => handle::ended(outcome.end.clone()),
         None => handle::open(core, &instance, state.clone()),
     };
     let state = state.clone().and_then(|state| StateRecord::read(state).ok());
-    let steps = outcome.as_ref().map(|outcome| outcome.steps).or(state.as_ref().map(|state| state.step)).unwrap_or(0);
+    let steps = outcome
+        .as_ref()
+        .map(|outcome| outcome.steps)
+        .or(state.as_ref().map(|state| state.step))
+        .unwrap_or(0);
     let sides = core.read_all(core.keys.numbered_range(Kind::Side, id)).await?;
-    let variables = state.as_ref().map(|state| variables(state, &sides)).unwrap_or_default();
-    let attempts = attempts.filter(|attempts| state.as_ref().is_some_and(|state| state.step == attempts.step));
+    let variables = state
+        .as_ref()
+        .map(|state| variables(state, &sides))
+        .unwrap_or_default();
+    let attempts =
+        attempts.filter(|attempts| state.as_ref().is_some_and(|state| state.step == attempts.step));
     let messages = core.read_messages(id).await?;
     Ok(Some(InstanceDetails {
         id: id.clone(),
@@ -123,9 +139,13 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
         stopped_ms: outcome.as_ref().map(|outcome| outcome.time_ms),
         parent: instance.parent,
         input: json(&instance.input),
-        output: outcome.filter(|outcome| !outcome.output.is_empty()).map(|outcome| json(&outcome.output)),
+        output: outcome
+            .filter(|outcome| !outcome.output.is_empty())
+            .map(|outcome| json(&outcome.output)),
         steps,
-        awaits: state.as_ref().map(|state| operation::describe_encoded(&state.operation)),
+        awaits: state
+            .as_ref()
+            .map(|state| operation::describe_encoded(&state.operation)),
         point: state.map(|state| state.point),
         variables,
         attempts: attempts.map(|attempts| FailedAttempts {

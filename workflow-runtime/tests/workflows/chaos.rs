@@ -26,7 +26,11 @@ impl Signal for Stop {
 #[task(retry(max_attempts = 3, backoff = exponential("1s", factor = 30.0, max = "1h")))]
 async fn double(context: &TaskContext, n: u32) -> Result<u32, String> {
     // Deterministic failures: the result of a run must not depend on chance.
-    if context.attempt() <= n % 3 { Err(format!("attempt {} of {n}", context.attempt())) } else { Ok(n * 2) }
+    if context.attempt() <= n % 3 {
+        Err(format!("attempt {} of {n}", context.attempt()))
+    } else {
+        Ok(n * 2)
+    }
 }
 
 #[workflow]
@@ -73,7 +77,13 @@ workflows! { App { shop, counted } }
 fn expected() -> Vec<u32> {
     let mut seen = Vec::new();
     for item in [1, 2, 3] {
-        seen.extend([item * 2, (item + 1) * 2 + 1, item * 2, (item + 1) * 2, (item + 2) * 2]);
+        seen.extend([
+            item * 2,
+            (item + 1) * 2 + 1,
+            item * 2,
+            (item + 1) * 2,
+            (item + 2) * 2,
+        ]);
     }
     seen.extend([3, 1500]);
     seen
@@ -93,13 +103,26 @@ impl Random {
 }
 
 /// One life of the process: `true` when everything has been sent and the result is there.
-async fn live(memory: &MemoryStore, random: &mut Random, last: bool, sent: &mut usize) -> Option<Result<Vec<u32>, String>> {
+async fn live(
+    memory: &MemoryStore,
+    random: &mut Random,
+    last: bool,
+    sent: &mut usize,
+) -> Option<Result<Vec<u32>, String>> {
     let plan = FaultPlan::seeded(random.next(u64::MAX));
-    let plan = if last { plan } else { plan.crash_after_commit(1 + random.next(60)) };
+    let plan = if last {
+        plan
+    } else {
+        plan.crash_after_commit(1 + random.next(60))
+    };
     let store = Arc::new(FaultyStore::new(memory.clone(), plan));
     let builder = WorkflowEngine::<App>::builder().store(store.clone());
     // A build may meet a fault.
-    let engine = builder.waiting_in_memory([0, 2, 1000][random.next(3) as usize]).build().await.ok()?;
+    let engine = builder
+        .waiting_in_memory([0, 2, 1000][random.next(3) as usize])
+        .build()
+        .await
+        .ok()?;
     let dead = async {
         while !store.is_crashed() {
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -114,9 +137,18 @@ async fn live(memory: &MemoryStore, random: &mut Random, last: bool, sent: &mut 
     ended
 }
 
-async fn drive(engine: &WorkflowEngine<App>, random: &mut Random, sent: &mut usize) -> Result<Vec<u32>, String> {
+async fn drive(
+    engine: &WorkflowEngine<App>,
+    random: &mut Random,
+    sent: &mut usize,
+) -> Result<Vec<u32>, String> {
     let handle = loop {
-        match engine.start(shop(1)).id("shop").on_existing(ExistingId::ReturnExisting).await {
+        match engine
+            .start(shop(1))
+            .id("shop")
+            .on_existing(ExistingId::ReturnExisting)
+            .await
+        {
             Ok(handle) => break handle,
             Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
@@ -159,31 +191,55 @@ async fn run(seed: u64) {
             break result;
         }
         if life == 50 {
-            let engine = WorkflowEngine::<App>::builder().store(memory.clone()).build().await.unwrap();
+            let engine = WorkflowEngine::<App>::builder()
+                .store(memory.clone())
+                .build()
+                .await
+                .unwrap();
             let details = engine.describe(&"shop".parse().unwrap()).await.unwrap();
-            panic!("seed {seed}: no end after {life} lives, {sent} messages sent: {details:#?}\n{:#?}", left(&memory).await);
+            panic!(
+                "seed {seed}: no end after {life} lives, {sent} messages sent: {details:#?}\n{:#?}",
+                left(&memory).await
+            );
         }
     };
     assert_eq!(result, Ok(expected()), "seed {seed}, {life} lives");
     // The children end, too; then nothing is left but who was there, how it ended, and which requests it took.
-    let engine = WorkflowEngine::<App>::builder().store(memory.clone()).build().await.unwrap();
+    let engine = WorkflowEngine::<App>::builder()
+        .store(memory.clone())
+        .build()
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
     let id: InstanceId = "shop".parse().unwrap();
     assert!(engine.status(&id).await.unwrap().unwrap().is_closed());
     engine.abort().await;
     let instances = 1 + 1 + 3;
-    assert_eq!(memory.len(), 3 + 2 * instances + 3, "seed {seed}: {:#?}", left(&memory).await);
+    assert_eq!(
+        memory.len(),
+        3 + 2 * instances + 3,
+        "seed {seed}: {:#?}",
+        left(&memory).await
+    );
 }
 
 async fn left(memory: &MemoryStore) -> Vec<String> {
-    let all = memory.scan(bytes::Bytes::new()..bytes::Bytes::from_static(b"\xff"), 1000).await.unwrap();
+    let all = memory
+        .scan(bytes::Bytes::new()..bytes::Bytes::from_static(b"\xff"), 1000)
+        .await
+        .unwrap();
     all.into_iter().map(|(key, _)| format!("{key:?}")).collect()
 }
 
 #[test]
 fn nothing_is_lost_and_nothing_is_left() {
-    let one = std::env::var("WORKFLOW_CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let runs: u64 = std::env::var("WORKFLOW_CHAOS_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300);
+    let one = std::env::var("WORKFLOW_CHAOS_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let runs: u64 = std::env::var("WORKFLOW_CHAOS_RUNS")
+        .ok()
+        .and_then(|runs| runs.parse().ok())
+        .unwrap_or(300);
     let seeds: Vec<u64> = one.map_or_else(|| (0..runs).collect(), |seed| vec![seed]);
     println!("{} seeds from {}", seeds.len(), seeds[0]);
     std::thread::scope(|scope| {

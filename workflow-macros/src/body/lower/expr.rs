@@ -279,7 +279,12 @@ impl Lowerer<'_> {
                     .iter_mut()
                     .map(|arg| if named(arg) { named_value(arg) } else { arg });
                 // All but these borrow their arguments.
-                let by_value = expr.mac.path.segments.last().is_some_and(|last| last.ident == "vec" || last.ident == "dbg");
+                let by_value = expr
+                    .mac
+                    .path
+                    .segments
+                    .last()
+                    .is_some_and(|last| last.ident == "vec" || last.ident == "dbg");
                 self.sequence_punctuated(values, if by_value { 0 } else { usize::MAX });
                 expr.mac.tokens = quote::quote!(#args);
             }
