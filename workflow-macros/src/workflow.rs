@@ -113,6 +113,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         #[allow(
             clippy::all,
             clippy::pedantic,
+            non_snake_case,
             path_statements,
             unreachable_code,
             unreachable_patterns,

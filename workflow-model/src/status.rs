@@ -153,21 +153,21 @@ impl fmt::Display for BlockedReason {
             Self::Undecodable { variable, error } => write!(
                 f,
                 "the stored variable `{variable}` does not fit its type: {error}: make the type accept it \
-                 (`#[serde(default)]`, `#[serde(alias)]`), or edit the variable"
+                 (`#[serde(default)]`, `#[serde(alias)]`); the next program that opens the store tries again"
             ),
             Self::Unencodable { variable, error } => write!(
                 f,
-                "`{variable}` cannot be stored: {error}: change its value or its type, then resume the instance"
+                "`{variable}` cannot be stored: {error}: change its value or its type, then retry the instance"
             ),
             Self::Panicked { message } => write!(
                 f,
-                "the code after the last point panicked: {message}: fix the code or edit a variable, then resume the \
+                "the code after the last point panicked: {message}: fix the code, then retry the \
                  instance"
             ),
             Self::Poison { point, crashes } => write!(
                 f,
                 "the process ended {crashes} times while it executed point `{point}`: find the abort, the stack overflow \
-                 or the memory that ran out, then resume the instance"
+                 or the memory that ran out, then retry the instance"
             ),
             Self::TaskFailed { task, error } => write!(
                 f,

@@ -34,7 +34,10 @@ pub(crate) async fn run<T: Task>(
         scope: attempt.run.scope.to_string(),
         task: attempt.task,
         attempt: attempt.number,
-        deadline: attempt.options.timeout().and_then(|limit| Instant::now().checked_add(limit)),
+        deadline: attempt
+            .options
+            .timeout()
+            .and_then(|limit| Instant::now().checked_add(limit)),
         cancellation: cancellation.clone(),
         states: core.states.clone(),
     };
@@ -73,7 +76,10 @@ pub(crate) async fn run<T: Task>(
             }
         },
     };
-    Ok(outcome.map_err(|message| TaskFailure::Panicked { task: attempt.task.to_owned(), message }))
+    Ok(outcome.map_err(|message| TaskFailure::Panicked {
+        task: attempt.task.to_owned(),
+        message,
+    }))
 }
 
 async fn at(deadline: Option<Instant>) {

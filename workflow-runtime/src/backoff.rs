@@ -29,19 +29,35 @@ enum Growth {
 impl BackoffConfig {
     /// The same pause each time.
     pub fn fixed(pause: Duration) -> Self {
-        BackoffConfig { initial: pause, growth: Growth::Fixed, max: pause }
+        BackoffConfig {
+            initial: pause,
+            growth: Growth::Fixed,
+            max: pause,
+        }
     }
 
     /// `initial`, then twice, three times as long, up to `max`.
     pub fn linear(initial: Duration, max: Duration) -> Self {
-        BackoffConfig { initial, growth: Growth::Linear, max }
+        BackoffConfig {
+            initial,
+            growth: Growth::Linear,
+            max,
+        }
     }
 
     /// `initial`, then each time `factor` times as long, up to `max`. A factor that is not a number of at least 1
     /// counts as 1.
     pub fn exponential(initial: Duration, factor: f64, max: Duration) -> Self {
-        let factor = if factor.is_finite() && factor >= 1.0 { factor } else { 1.0 };
-        BackoffConfig { initial, growth: Growth::Exponential(factor), max }
+        let factor = if factor.is_finite() && factor >= 1.0 {
+            factor
+        } else {
+            1.0
+        };
+        BackoffConfig {
+            initial,
+            growth: Growth::Exponential(factor),
+            max,
+        }
     }
 
     /// The pause after `failed` attempts (1 after the first failure).
@@ -81,7 +97,10 @@ pub struct RetryPolicy {
 impl RetryPolicy {
     /// `max_attempts` counts all attempts, the first included; 0 counts as 1.
     pub fn new(max_attempts: u32, backoff: BackoffConfig) -> Self {
-        RetryPolicy { max_attempts: max_attempts.max(1), backoff }
+        RetryPolicy {
+            max_attempts: max_attempts.max(1),
+            backoff,
+        }
     }
 
     /// All attempts, the first included.
@@ -114,7 +133,10 @@ mod tests {
         assert_eq!(BackoffConfig::fixed(second).delay(u32::MAX), second);
         let exponential = BackoffConfig::exponential(second, 10.0, Duration::MAX);
         assert_eq!(exponential.delay(u32::MAX), Duration::MAX);
-        assert_eq!(BackoffConfig::exponential(second, f64::NAN, second * 9).delay(7), second);
+        assert_eq!(
+            BackoffConfig::exponential(second, f64::NAN, second * 9).delay(7),
+            second
+        );
         assert_eq!(RetryPolicy::new(0, linear).next_delay(1), None);
         assert_eq!(RetryPolicy::new(2, linear).next_delay(1), Some(second));
     }

@@ -15,7 +15,9 @@ use crate::context::WorkflowContext;
 use crate::engine::{Entry, runner};
 use crate::halt::Halt;
 use crate::keys::Kind;
-use crate::operation::{CHILD, CHILD_HANDLE, CHILD_START, Description, Operation, Parking, expect, write_head};
+use crate::operation::{
+    CHILD, CHILD_HANDLE, CHILD_START, Description, Operation, Parking, expect, write_head,
+};
 use crate::record::{self, ChildEnd, InstanceRecord};
 use crate::run::Run;
 use crate::store::{Batch, Condition, Write};
@@ -64,18 +66,28 @@ impl<W: Workflow> WorkflowCall<W> {
     /// # });
     /// ```
     pub fn start(self) -> StartChild<W> {
-        StartChild { call: self, detached: false }
+        StartChild {
+            call: self,
+            detached: false,
+        }
     }
 
     /// Starts an instance of its own, which tells its starter nothing.
     pub fn detached(self) -> StartChild<W> {
-        StartChild { call: self, detached: true }
+        StartChild {
+            call: self,
+            detached: true,
+        }
     }
 
     fn encode_call(&self, kind: u8, out: &mut Vec<u8>) -> Result<(), String> {
         write_head(out, kind, W::NAME);
         let id = self.id.as_deref().unwrap_or_default();
-        out.extend_from_slice(&u32::try_from(id.len()).map_err(|_| "the child's id is too long")?.to_be_bytes());
+        out.extend_from_slice(
+            &u32::try_from(id.len())
+                .map_err(|_| "the child's id is too long")?
+                .to_be_bytes(),
+        );
         out.extend_from_slice(id.as_bytes());
         codec::encode_into(&self.input, out).map_err(|error| error.to_string())
     }
@@ -88,7 +100,10 @@ impl<W: Workflow> WorkflowCall<W> {
         let (id, input) = rest.split_at_checked(length).ok_or_else(cut)?;
         let id = std::str::from_utf8(id).map_err(|_| "the stored child's id is not UTF-8".to_owned())?;
         let input = codec::decode(input).map_err(|error| error.to_string())?;
-        Ok(WorkflowCall { input, id: (!id.is_empty()).then(|| id.to_owned()) })
+        Ok(WorkflowCall {
+            input,
+            id: (!id.is_empty()).then(|| id.to_owned()),
+        })
     }
 
     fn child_id(&self, run: &Run) -> Result<InstanceId, Halt> {
@@ -113,7 +128,9 @@ impl<W: Workflow> WorkflowCall<W> {
         let key = run.core.keys.of(Kind::Instance, &id);
         batch.conditions.push(Condition::Absent(key.clone()));
         batch.writes.push(Write::Put(key, record::encode(&header)));
-        batch.writes.push(Write::Put(run.core.keys.of(Kind::Ready, &id), Bytes::new()));
+        batch
+            .writes
+            .push(Write::Put(run.core.keys.of(Kind::Ready, &id), Bytes::new()));
         Ok(())
     }
 
@@ -128,7 +145,10 @@ impl<W: Workflow> WorkflowCall<W> {
 }
 
 fn failed(workflow: &str, error: String) -> Halt {
-    Halt::TaskFailed { task: format!("child workflow {workflow}"), error }
+    Halt::TaskFailed {
+        task: format!("child workflow {workflow}"),
+        error,
+    }
 }
 
 /// `parent/step`; deep below many parents the beginning is replaced by its hash.
@@ -141,12 +161,17 @@ fn automatic_id(parent: &str, step: &str) -> String {
     while !parent.is_char_boundary(keep) {
         keep -= 1;
     }
-    format!("{}~{:016x}/{step}", &parent[..keep], crate::keys::hash(parent.as_bytes()))
+    format!(
+        "{}~{:016x}/{step}",
+        &parent[..keep],
+        crate::keys::hash(parent.as_bytes())
+    )
 }
 
 async fn receive_end<W: Workflow>(run: &mut Run, id: &InstanceId) -> Result<W::Output, Halt> {
     let message = run.next_message(&ended(id)).await?;
-    let unreadable = |error: codec::Error| Halt::undecodable(&format!("the output of the child `{id}`"), error);
+    let unreadable =
+        |error: codec::Error| Halt::undecodable(&format!("the output of the child `{id}`"), error);
     match codec::decode(&message.payload).map_err(unreadable)? {
         ChildEnd::Output(output) => Output::decode(&output).map_err(unreadable),
         ChildEnd::Stopped(how) => Err(failed(W::NAME, format!("the child `{id}` was {how}"))),
@@ -159,7 +184,9 @@ impl<W: Workflow> Operation for WorkflowCall<W> {
 
     fn describe(description: &mut Description, point: usize) {
         description.children.push(Entry::of::<W>());
-        description.operations.push((point, format!("child workflow `{}`", W::NAME)));
+        description
+            .operations
+            .push((point, format!("child workflow `{}`", W::NAME)));
     }
 
     fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {
@@ -194,7 +221,10 @@ pub struct StartChild<W> {
 
 impl<W: Workflow> fmt::Debug for StartChild<W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("StartChild").field("workflow", &W::NAME).finish_non_exhaustive()
+        formatter
+            .debug_struct("StartChild")
+            .field("workflow", &W::NAME)
+            .finish_non_exhaustive()
     }
 }
 
@@ -204,7 +234,9 @@ impl<W: Workflow> Operation for StartChild<W> {
 
     fn describe(description: &mut Description, point: usize) {
         description.children.push(Entry::of::<W>());
-        description.operations.push((point, format!("start of child workflow `{}`", W::NAME)));
+        description
+            .operations
+            .push((point, format!("start of child workflow `{}`", W::NAME)));
     }
 
     fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {
@@ -213,7 +245,10 @@ impl<W: Workflow> Operation for StartChild<W> {
 
     fn decode(encoded: &[u8]) -> Result<Self, String> {
         // The child exists already, so whether it was detached matters no more.
-        Ok(StartChild { call: WorkflowCall::decode_call(encoded, CHILD_START)?, detached: false })
+        Ok(StartChild {
+            call: WorkflowCall::decode_call(encoded, CHILD_START)?,
+            detached: false,
+        })
     }
 
     fn enlist(&self, run: &Run, batch: &mut Batch) -> Result<(), Halt> {
@@ -222,7 +257,10 @@ impl<W: Workflow> Operation for StartChild<W> {
 
     async fn perform(self, context: &mut WorkflowContext, _: Bytes) -> Result<ChildHandle<W>, Halt> {
         let id = self.call.begin(context.run()?)?;
-        Ok(ChildHandle { id, workflow: PhantomData })
+        Ok(ChildHandle {
+            id,
+            workflow: PhantomData,
+        })
     }
 }
 
@@ -242,7 +280,10 @@ impl<W> ChildHandle<W> {
 
 impl<W> fmt::Debug for ChildHandle<W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ChildHandle").field("id", &self.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("ChildHandle")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -254,7 +295,10 @@ impl<W> Serialize for ChildHandle<W> {
 
 impl<'de, W> Deserialize<'de> for ChildHandle<W> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(ChildHandle { id: InstanceId::deserialize(deserializer)?, workflow: PhantomData })
+        Ok(ChildHandle {
+            id: InstanceId::deserialize(deserializer)?,
+            workflow: PhantomData,
+        })
     }
 }
 
@@ -263,7 +307,9 @@ impl<W: Workflow> Operation for ChildHandle<W> {
     type Output = W::Output;
 
     fn describe(description: &mut Description, point: usize) {
-        description.operations.push((point, format!("child workflow `{}`", W::NAME)));
+        description
+            .operations
+            .push((point, format!("child workflow `{}`", W::NAME)));
     }
 
     fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {
@@ -276,7 +322,10 @@ impl<W: Workflow> Operation for ChildHandle<W> {
         let id = expect(encoded, CHILD_HANDLE, W::NAME)?;
         let id = std::str::from_utf8(id).map_err(|_| "the stored child's id is not UTF-8".to_owned())?;
         let id = InstanceId::new(id).map_err(|error| error.to_string())?;
-        Ok(ChildHandle { id, workflow: PhantomData })
+        Ok(ChildHandle {
+            id,
+            workflow: PhantomData,
+        })
     }
 
     fn parking(&self, _: &Run) -> Result<Parking, Halt> {

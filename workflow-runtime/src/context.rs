@@ -89,7 +89,11 @@ impl WorkflowContext {
     }
 
     /// A context that continues at `state`; `sides` are the large values that the state refers to.
-    pub(crate) fn resuming(run: Run, state: &StateRecord, sides: Vec<(u32, Bytes)>) -> Result<Self, (Halt, Box<Run>)> {
+    pub(crate) fn resuming(
+        run: Run,
+        state: &StateRecord,
+        sides: Vec<(u32, Bytes)>,
+    ) -> Result<Self, (Halt, Box<Run>)> {
         let mut variables = Vec::with_capacity(state.variables.len());
         for (name, value) in &state.variables {
             let bytes = match value {
@@ -104,12 +108,21 @@ impl WorkflowContext {
             };
             variables.push((name.clone(), bytes));
         }
-        let resume = Resume { point: state.point.clone(), operation: state.operation.clone(), variables };
+        let resume = Resume {
+            point: state.point.clone(),
+            operation: state.operation.clone(),
+            variables,
+        };
         let mut context = Self::with(Some(run), Some(resume));
         context.next_side = sides.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
         context.sides = sides
             .into_iter()
-            .map(|(number, encoded)| Side { owner: Owner::Loaded, encoded, number: Some(number), used: 0 })
+            .map(|(number, encoded)| Side {
+                owner: Owner::Loaded,
+                encoded,
+                number: Some(number),
+                used: 0,
+            })
             .collect();
         Ok(context)
     }
@@ -151,7 +164,9 @@ impl WorkflowContext {
     pub(crate) fn side_keys(&self) -> Vec<Bytes> {
         let Some(run) = &self.run else { return Vec::new() };
         let numbers = self.sides.iter().filter_map(|side| side.number);
-        numbers.map(|number| run.core.keys.side(&run.id, number)).collect()
+        numbers
+            .map(|number| run.core.keys.side(&run.id, number))
+            .collect()
     }
 
     // Called by generated code.
@@ -162,9 +177,10 @@ impl WorkflowContext {
         match (&self.run, &self.resume) {
             (None, _) => DESCRIBE,
             (Some(_), None) => 0,
-            (Some(_), Some(resume)) => {
-                points.iter().position(|point| *point == resume.point).map_or(NO_SUCH_POINT, |index| index + 1)
-            }
+            (Some(_), Some(resume)) => points
+                .iter()
+                .position(|point| *point == resume.point)
+                .map_or(NO_SUCH_POINT, |index| index + 1),
         }
     }
 
@@ -180,17 +196,17 @@ impl WorkflowContext {
     }
 
     pub(crate) fn restore_operation<O: Operation>(&mut self) -> Result<Prepared<O>, Halt> {
-        let encoded = self.resume.as_ref().map(|resume| resume.operation.clone()).unwrap_or_default();
+        let encoded = self
+            .resume
+            .as_ref()
+            .map(|resume| resume.operation.clone())
+            .unwrap_or_default();
         Prepared::restore(encoded)
     }
 
     /// Begins the record of a step; `None` when the step is the one that was resumed, whose record exists.
     #[doc(hidden)]
-    pub fn checkpoint<O>(
-        &mut self,
-        point: usize,
-        prepared: &Prepared<O>,
-    ) -> Option<Saver<'_>> {
+    pub fn checkpoint<O>(&mut self, point: usize, prepared: &Prepared<O>) -> Option<Saver<'_>> {
         if self.resume.take().is_some() {
             return None;
         }
@@ -216,7 +232,11 @@ impl WorkflowContext {
     /// An immutable variable is declared anew: its stored value is no longer its value.
     #[doc(hidden)]
     pub fn rebind(&mut self, slot: u32) {
-        if let Some(side) = self.sides.iter_mut().find(|side| side.owner == Owner::Constant(slot)) {
+        if let Some(side) = self
+            .sides
+            .iter_mut()
+            .find(|side| side.owner == Owner::Constant(slot))
+        {
             side.owner = Owner::Loaded;
         }
     }
@@ -243,7 +263,11 @@ impl WorkflowContext {
         match operation.perform(self, encoded).await {
             Err(Halt::Cancelled { .. }) => {
                 let run = self.run()?;
-                let reason = run.hot.ordered(|verb| verb == Verb::Cancel).map(|order| order.reason).unwrap_or_default();
+                let reason = run
+                    .hot
+                    .ordered(|verb| verb == Verb::Cancel)
+                    .map(|order| order.reason)
+                    .unwrap_or_default();
                 match O::cancelled(&reason) {
                     Some(output) => {
                         // The code knows now; the next step removes the order.
@@ -263,17 +287,23 @@ impl WorkflowContext {
     fn step_batch(&mut self, state: Bytes) -> Result<Batch, Halt> {
         self.state_bytes = state.len() + 32;
         let new_sides = std::mem::take(&mut self.new_sides);
-        let Some(run) = &mut self.run else { return Err(Halt::Described) };
+        let Some(run) = &mut self.run else {
+            return Err(Halt::Described);
+        };
         let step = run.step;
         let mut batch = run.batch();
         batch.writes.push(Write::Put(run.state_key.clone(), state));
         for (number, encoded) in new_sides {
-            batch.writes.push(Write::Put(run.core.keys.side(&run.id, number), encoded));
+            batch
+                .writes
+                .push(Write::Put(run.core.keys.side(&run.id, number), encoded));
         }
         self.sides.retain(|side| {
             let keep = side.used == step;
             if let (false, Some(number)) = (keep, side.number) {
-                batch.writes.push(Write::Delete(run.core.keys.side(&run.id, number)));
+                batch
+                    .writes
+                    .push(Write::Delete(run.core.keys.side(&run.id, number)));
             }
             keep
         });
@@ -295,7 +325,11 @@ impl WorkflowContext {
     }
 
     pub(crate) fn restore_encoded(&self, name: &str) -> Result<Bytes, Halt> {
-        let variables = self.resume.as_ref().map(|resume| &resume.variables[..]).unwrap_or_default();
+        let variables = self
+            .resume
+            .as_ref()
+            .map(|resume| &resume.variables[..])
+            .unwrap_or_default();
         match variables.iter().find(|(other, _)| other == name) {
             Some((_, encoded)) => Ok(encoded.clone()),
             None => Err(Halt::undecodable(name, "the stored state has no such variable")),
@@ -330,13 +364,20 @@ impl Saver<'_> {
     /// As [`constant`](Saver::constant), for a value that is encoded already.
     pub(crate) fn constant_encoded(&mut self, name: &str, slot: u32, encoded: &Bytes) {
         if !self.known(name, slot) {
-            self.write(name, Owner::Constant(slot), Encoded::Shared(encoded.clone()), true);
+            self.write(
+                name,
+                Owner::Constant(slot),
+                Encoded::Shared(encoded.clone()),
+                true,
+            );
         }
     }
 
     /// The variable cannot be encoded; the instance will say so.
     pub(crate) fn fail(&mut self, name: &str, error: &str) {
-        self.context.save_error.get_or_insert_with(|| (name.to_owned(), error.to_owned()));
+        self.context
+            .save_error
+            .get_or_insert_with(|| (name.to_owned(), error.to_owned()));
     }
 
     fn encode<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Option<Encoded> {
@@ -359,8 +400,19 @@ impl Saver<'_> {
             return false;
         }
         let step = self.step();
-        let side = self.context.sides.iter_mut().find(|side| side.owner == Owner::Constant(slot));
-        let Some(Side { number: Some(number), used, .. }) = side else { return false };
+        let side = self
+            .context
+            .sides
+            .iter_mut()
+            .find(|side| side.owner == Owner::Constant(slot));
+        let Some(Side {
+            number: Some(number),
+            used,
+            ..
+        }) = side
+        else {
+            return false;
+        };
         *used = step;
         let number = *number;
         self.record(name, &Stored::Side(number));
@@ -387,10 +439,9 @@ impl Saver<'_> {
             return;
         }
         // The same value stands in a record already, or was seen at the last step.
-        let same = context
-            .sides
-            .iter_mut()
-            .find(|side| (side.owner == owner || side.owner == Owner::Loaded) && side.used != step && side.encoded == bytes);
+        let same = context.sides.iter_mut().find(|side| {
+            (side.owner == owner || side.owner == Owner::Loaded) && side.used != step && side.encoded == bytes
+        });
         if let Some(side) = same {
             side.owner = owner;
             side.used = step;
@@ -411,7 +462,12 @@ impl Saver<'_> {
             Encoded::Scratch => Bytes::copy_from_slice(&context.scratch),
             Encoded::Shared(bytes) => bytes,
         };
-        let mut side = Side { owner, encoded: encoded.clone(), number: None, used: step };
+        let mut side = Side {
+            owner,
+            encoded: encoded.clone(),
+            number: None,
+            used: step,
+        };
         if constant {
             let number = context.next_side;
             context.next_side += 1;

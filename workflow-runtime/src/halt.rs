@@ -49,7 +49,10 @@ pub enum Halt {
 
 impl Halt {
     pub(crate) fn undecodable(variable: &str, error: impl std::fmt::Display) -> Self {
-        Halt::Undecodable { variable: variable.to_owned(), error: error.to_string() }
+        Halt::Undecodable {
+            variable: variable.to_owned(),
+            error: error.to_string(),
+        }
     }
 
     #[doc(hidden)]
@@ -79,9 +82,10 @@ impl Halt {
                 error: "another instance has the child's id; give the child another one".to_owned(),
             },
             Halt::Panicked { message } => BlockedReason::Panicked { message },
-            Halt::Store(store::Error::Corrupt(error)) => {
-                BlockedReason::Undecodable { variable: "a record".to_owned(), error }
-            }
+            Halt::Store(store::Error::Corrupt(error)) => BlockedReason::Undecodable {
+                variable: "a record".to_owned(),
+                error,
+            },
             Halt::NoInput => BlockedReason::Undecodable {
                 variable: "the state".to_owned(),
                 error: "the instance has no state in the store".to_owned(),
@@ -101,6 +105,9 @@ impl HaltSlot {
     }
 
     pub(crate) fn take(&self) -> Option<Halt> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take()
     }
 }

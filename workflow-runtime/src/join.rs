@@ -38,7 +38,8 @@ impl<'a> BranchWriter<'a> {
         let start = self.out.len();
         self.out.extend_from_slice(&[0; 4]);
         operation.encode(self.now_ms, self.out)?;
-        let length = u32::try_from(self.out.len() - start - 4).map_err(|_| "a branch is larger than 4 GiB")?;
+        let length =
+            u32::try_from(self.out.len() - start - 4).map_err(|_| "a branch is larger than 4 GiB")?;
         self.out[start..start + 4].copy_from_slice(&length.to_be_bytes());
         Ok(())
     }
@@ -67,7 +68,10 @@ fn parts(name: &str, encoded: &Bytes, count: usize) -> Result<Vec<Bytes>, Halt> 
     if parts.len() == count {
         Ok(parts)
     } else {
-        let error = format!("the stored {name} has {} branches, the code has {count}", parts.len());
+        let error = format!(
+            "the stored {name} has {} branches, the code has {count}",
+            parts.len()
+        );
         Err(Halt::undecodable("the operation", error))
     }
 }
@@ -79,7 +83,13 @@ fn enlist_branch<O: Operation>(run: &Run, index: u32, operation: &O, batch: &mut
 }
 
 /// Performs one branch of a join and stores its result.
-async fn branch<O: Operation>(run: &Run, lines: &Lines, index: u32, operation: O, encoded: Bytes) -> Result<O::Output, Halt>
+async fn branch<O: Operation>(
+    run: &Run,
+    lines: &Lines,
+    index: u32,
+    operation: O,
+    encoded: Bytes,
+) -> Result<O::Output, Halt>
 where
     O::Output: Durable,
 {
@@ -106,10 +116,12 @@ where
 }
 
 fn encode<T: Durable>(output: &T) -> Result<Bytes, Halt> {
-    codec::encode(output).map(Bytes::from).map_err(|error| Halt::Unencodable {
-        variable: "the result of a branch".to_owned(),
-        error: error.to_string(),
-    })
+    codec::encode(output)
+        .map(Bytes::from)
+        .map_err(|error| Halt::Unencodable {
+            variable: "the result of a branch".to_owned(),
+            error: error.to_string(),
+        })
 }
 
 fn decode<T: Durable>(encoded: &[u8]) -> Result<T, Halt> {
@@ -122,12 +134,22 @@ fn forget_branches(run: &mut Run, count: u32, open: &[Bytes]) {
     for index in 0..count {
         let branch = run.branch(index);
         let mut shared = run.shared.lock();
-        let scopes: Vec<_> = shared.done.keys().filter(|scope| scope.is_within(&branch.scope)).cloned().collect();
+        let scopes: Vec<_> = shared
+            .done
+            .keys()
+            .filter(|scope| scope.is_within(&branch.scope))
+            .cloned()
+            .collect();
         for scope in scopes {
             shared.done.remove(&scope);
             run.obsolete.push(branch.at(&scope).branch_key());
         }
-        let scopes: Vec<_> = shared.attempts.keys().filter(|scope| scope.is_within(&branch.scope)).cloned().collect();
+        let scopes: Vec<_> = shared
+            .attempts
+            .keys()
+            .filter(|scope| scope.is_within(&branch.scope))
+            .cloned()
+            .collect();
         for scope in scopes {
             if let Some(attempts) = shared.attempts.remove(&scope)
                 && attempts.timer
@@ -143,13 +165,22 @@ fn forget_branches(run: &mut Run, count: u32, open: &[Bytes]) {
 /// Removes the timers of operations that nobody waits for any more.
 fn forget_timers(run: &mut Run, encoded: &Bytes) {
     let timers = timers_of(encoded);
-    run.obsolete.extend(timers.into_iter().map(|due_ms| run.core.keys.timer(&run.id, due_ms)));
+    run.obsolete.extend(
+        timers
+            .into_iter()
+            .map(|due_ms| run.core.keys.timer(&run.id, due_ms)),
+    );
 }
 
 /// The times of all timers in a stored operation.
 pub(crate) fn timers_of(encoded: &Bytes) -> Vec<u64> {
-    let inner = [JOIN, TRY_JOIN, SELECT].iter().flat_map(|name| branches(name, encoded).unwrap_or_default());
-    timer_due(encoded).into_iter().chain(inner.flat_map(|inner| timers_of(&inner))).collect()
+    let inner = [JOIN, TRY_JOIN, SELECT]
+        .iter()
+        .flat_map(|name| branches(name, encoded).unwrap_or_default());
+    timer_due(encoded)
+        .into_iter()
+        .chain(inner.flat_map(|inner| timers_of(&inner)))
+        .collect()
 }
 
 const JOIN: &str = "join";
@@ -358,21 +389,29 @@ async fn or_stop<T, E>(branch: impl Future<Output = Result<Result<T, E>, Halt>>)
     branch.await.map_err(Stop::Halted)?.map_err(Stop::Failed)
 }
 
-/// The winner of a select that was decided before, and its output.
+/// The winner of a select that was decided before, and its output. It counts once: the same select may come again.
 fn stored_winner(run: &Run) -> Result<Option<(u32, Bytes)>, Halt> {
-    let stored = run.shared.lock().done.get(&run.winner_scope()).cloned();
+    let stored = run.shared.lock().done.remove(&run.winner_scope());
     stored.map(|stored| split_winner(&stored)).transpose()
 }
 
 fn split_winner(stored: &Bytes) -> Result<(u32, Bytes), Halt> {
     match stored.first_chunk::<4>() {
         Some(index) => Ok((u32::from_be_bytes(*index), stored.slice(4..))),
-        None => Err(Halt::undecodable("the winner of a select", "the record is cut off")),
+        None => Err(Halt::undecodable(
+            "the winner of a select",
+            "the record is cut off",
+        )),
     }
 }
 
 /// One branch of a select: it answers only if it is the winner.
-async fn contender<O: Operation>(run: &Run, index: u32, operation: O, encoded: Bytes) -> Result<(u32, Bytes), Halt>
+async fn contender<O: Operation>(
+    run: &Run,
+    index: u32,
+    operation: O,
+    encoded: Bytes,
+) -> Result<(u32, Bytes), Halt>
 where
     O::Output: Durable,
 {
@@ -441,7 +480,10 @@ pub struct JoinAll<O> {
 /// # });
 /// ```
 pub fn join_all<O: Operation>(operations: impl IntoIterator<Item = O>) -> JoinAll<O> {
-    JoinAll { operations: operations.into_iter().collect(), limit: usize::MAX }
+    JoinAll {
+        operations: operations.into_iter().collect(),
+        limit: usize::MAX,
+    }
 }
 
 impl<O> JoinAll<O> {
@@ -467,15 +509,23 @@ where
         // The limit travels in front, as a branch of eight bytes.
         writer.out.extend_from_slice(&8u32.to_be_bytes());
         writer.out.extend_from_slice(&(self.limit as u64).to_be_bytes());
-        self.operations.iter_mut().try_for_each(|operation| writer.branch(operation))
+        self.operations
+            .iter_mut()
+            .try_for_each(|operation| writer.branch(operation))
     }
 
     fn decode(encoded: &[u8]) -> Result<Self, String> {
         let parts = branches(JOIN, &Bytes::copy_from_slice(encoded))?;
         let (limit, parts) = parts.split_first().ok_or("the stored join has no limit")?;
         let limit = limit.first_chunk::<8>().ok_or("the stored join has no limit")?;
-        let operations = parts.iter().map(|part| O::decode(part)).collect::<Result<_, _>>()?;
-        Ok(JoinAll { operations, limit: usize::try_from(u64::from_be_bytes(*limit)).unwrap_or(usize::MAX) })
+        let operations = parts
+            .iter()
+            .map(|part| O::decode(part))
+            .collect::<Result<_, _>>()?;
+        Ok(JoinAll {
+            operations,
+            limit: usize::try_from(u64::from_be_bytes(*limit)).unwrap_or(usize::MAX),
+        })
     }
 
     fn enlist(&self, run: &Run, batch: &mut Batch) -> Result<(), Halt> {
@@ -636,7 +686,9 @@ impl<O: Operation> Operation for Cancellable<O> {
     }
 
     fn cancelled(reason: &str) -> Option<Self::Output> {
-        Some(Err(Cancelled { reason: reason.to_owned() }))
+        Some(Err(Cancelled {
+            reason: reason.to_owned(),
+        }))
     }
 
     async fn perform(self, context: &mut WorkflowContext, encoded: Bytes) -> Result<Self::Output, Halt> {
@@ -654,5 +706,8 @@ impl<O: Operation> Operation for Cancellable<O> {
 }
 
 fn branch_count(encoded: &Bytes) -> usize {
-    [JOIN, TRY_JOIN, SELECT].iter().map(|name| branches(name, encoded).map_or(0, |branches| branches.len())).sum()
+    [JOIN, TRY_JOIN, SELECT]
+        .iter()
+        .map(|name| branches(name, encoded).map_or(0, |branches| branches.len()))
+        .sum()
 }

@@ -60,7 +60,10 @@ impl Keys {
         prefix.put_slice(b"w\x01");
         prefix.put_slice(namespace.as_bytes());
         prefix.put_u8(0);
-        Keys { prefix: prefix.freeze(), shards: shards.max(1) }
+        Keys {
+            prefix: prefix.freeze(),
+            shards: shards.max(1),
+        }
     }
 
     pub(crate) fn shards(&self) -> Range<u16> {
@@ -172,7 +175,10 @@ impl Keys {
     pub(crate) fn timer_of(&self, key: &[u8]) -> Option<(u64, InstanceId)> {
         let rest = key.get(self.prefix.len() + 3..)?;
         let (due, id) = rest.split_first_chunk::<8>()?;
-        Some((u64::from_be_bytes(*due), InstanceId::new(std::str::from_utf8(id).ok()?).ok()?))
+        Some((
+            u64::from_be_bytes(*due),
+            InstanceId::new(std::str::from_utf8(id).ok()?).ok()?,
+        ))
     }
 
     /// The number of a key from [`side`](Keys::side).

@@ -37,6 +37,9 @@
 //! [idempotency key](TaskContext::idempotency_key). A step's result is durable before anything that depends on it starts.
 //! What may run twice after a crash is the plain code between two awaits, and the task that was pending.
 
+#[doc(hidden)]
+#[path = "private/mod.rs"]
+pub mod __private;
 mod attempt;
 mod backoff;
 mod child;
@@ -47,9 +50,6 @@ mod join;
 mod keys;
 mod operation;
 pub mod prelude;
-#[doc(hidden)]
-#[path = "private/mod.rs"]
-pub mod __private;
 mod record;
 mod run;
 mod signal;
@@ -60,6 +60,8 @@ mod task_context;
 pub mod testing;
 mod workflow;
 
+/// A JSON value: what [`WorkflowEngine::skip`] takes and [`InstanceDetails`] shows.
+pub use serde_json::Value as Json;
 pub use workflow_macros::{task, workflow};
 pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId};
 
@@ -67,14 +69,15 @@ pub use backoff::{BackoffConfig, RetryPolicy};
 pub use child::{ChildHandle, StartChild};
 pub use context::WorkflowContext;
 pub use engine::{
-    BuildError, ControlError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, SendSignal,
-    ShutdownReport, SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
+    BuildError, ControlError, EngineBuilder, EngineStats, ExistingId, FailedAttempts, InstanceDetails,
+    ListFilter, Page, ResultError, SendSignal, ShutdownReport, SignalError, Start, StartError,
+    WorkflowEngine, WorkflowHandle,
 };
 pub use join::{
-    Either2, Either3, Either4, Either5, Either6, Either7, Either8, Cancellable, Cancelled, Elapsed, Join, JoinAll, OperationExt, Select, Timeout,
-    TryJoin, join_all,
+    Cancellable, Cancelled, Either2, Either3, Either4, Either5, Either6, Either7, Either8, Elapsed, Join,
+    JoinAll, OperationExt, Select, Timeout, TryJoin, join_all,
 };
-pub use operation::{IntoDuration, Operation, Receive, Sleep, receive, sleep};
+pub use operation::{IntoDuration, Operation, Receive, Sleep, receive, sleep, sleep_until};
 pub use signal::Signal;
 pub use task::{StateRequirement, Task, TaskCall, TaskFailure, TaskOptions};
 pub use task_context::{Extract, State, TaskContext};

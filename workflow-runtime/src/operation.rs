@@ -3,18 +3,18 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use workflow_model::codec;
 
 use crate::attempt::{self, Attempt};
 use crate::context::WorkflowContext;
-use crate::run::Run;
-use crate::store::{Batch, Write};
 use crate::engine::Entry;
 use crate::halt::Halt;
 use crate::record::AttemptsRecord;
+use crate::run::Run;
+use crate::store::{Batch, Write};
 use crate::task::{Input, StateRequirement, Task, TaskCall, TaskFailure};
 use crate::{Output, Signal};
 
@@ -120,7 +120,9 @@ impl Parking {
     /// Adds the timer that ends the wait.
     pub(crate) fn enlist(&self, run: &Run, batch: &mut Batch) {
         if let Parking::Timer(due_ms) = self {
-            batch.writes.push(Write::Put(run.core.keys.timer(&run.id, *due_ms), Bytes::new()));
+            batch
+                .writes
+                .push(Write::Put(run.core.keys.timer(&run.id, *due_ms), Bytes::new()));
         }
     }
 }
@@ -146,18 +148,27 @@ impl<O: Operation> Prepared<O> {
     pub(crate) fn new(mut operation: O, now_ms: u64) -> Self {
         let mut out = Vec::with_capacity(64);
         let encoded = operation.encode(now_ms, &mut out).map(|()| Bytes::from(out));
-        Prepared { operation: Some(operation), encoded }
+        Prepared {
+            operation: Some(operation),
+            encoded,
+        }
     }
 
     pub(crate) fn restore(encoded: Bytes) -> Result<Self, Halt> {
         let operation = O::decode(&encoded).map_err(|error| Halt::undecodable("the operation", error))?;
-        Ok(Prepared { operation: Some(operation), encoded: Ok(encoded) })
+        Ok(Prepared {
+            operation: Some(operation),
+            encoded: Ok(encoded),
+        })
     }
 
     pub(crate) fn into_parts(self) -> Result<(O, Bytes), Halt> {
         match (self.operation, self.encoded) {
             (Some(operation), Ok(encoded)) => Ok((operation, encoded)),
-            (_, Err(error)) => Err(Halt::Unencodable { variable: "the operation".to_owned(), error }),
+            (_, Err(error)) => Err(Halt::Unencodable {
+                variable: "the operation".to_owned(),
+                error,
+            }),
             (None, Ok(_)) => Err(Halt::NoInput),
         }
     }
@@ -239,7 +250,11 @@ pub(crate) fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a 
         _ => {
             let mut wanted = Vec::new();
             write_head(&mut wanted, kind, name);
-            Err(format!("the code awaits {} here, the stored state {}", describe_encoded(&wanted), describe_encoded(encoded)))
+            Err(format!(
+                "the code awaits {} here, the stored state {}",
+                describe_encoded(&wanted),
+                describe_encoded(encoded)
+            ))
         }
     }
 }
@@ -250,7 +265,9 @@ impl<T: Task> Operation for TaskCall<T> {
 
     fn describe(description: &mut Description, point: usize) {
         description.tasks.push((T::NAME, T::requirements()));
-        description.operations.push((point, format!("task `{}`", T::NAME)));
+        description
+            .operations
+            .push((point, format!("task `{}`", T::NAME)));
     }
 
     fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {
@@ -267,19 +284,28 @@ impl<T: Task> Operation for TaskCall<T> {
 
     fn decode(encoded: &[u8]) -> Result<Self, String> {
         let input = expect(encoded, TASK, T::NAME)?;
-        Ok(TaskCall { input: Input::Encoded(Ok(Bytes::copy_from_slice(input))) })
+        Ok(TaskCall {
+            input: Input::Encoded(Ok(Bytes::copy_from_slice(input))),
+        })
     }
 
     fn cancelled(reason: &str) -> Option<T::Output> {
-        let failure = TaskFailure::Cancelled { task: T::NAME.to_owned(), reason: reason.to_owned() };
+        let failure = TaskFailure::Cancelled {
+            task: T::NAME.to_owned(),
+            reason: reason.to_owned(),
+        };
         T::from_failure(failure).ok()
     }
 
     async fn perform(self, context: &mut WorkflowContext, encoded: Bytes) -> Result<T::Output, Halt> {
         let run = context.run()?;
         let options = T::options();
-        let input = expect(&encoded, TASK, T::NAME).map_err(|error| Halt::undecodable("the operation", error))?;
-        let decode = || codec::decode::<T>(input).map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error));
+        let input =
+            expect(&encoded, TASK, T::NAME).map_err(|error| Halt::undecodable("the operation", error))?;
+        let decode = || {
+            codec::decode::<T>(input)
+                .map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error))
+        };
         if let Some(given) = run.take_given() {
             return Output::decode(&given)
                 .map_err(|error| Halt::undecodable(&format!("the given output of `{}`", T::NAME), error));
@@ -300,7 +326,12 @@ impl<T: Task> Operation for TaskCall<T> {
                 Some(task) => task,
                 None => decode()?,
             };
-            let attempt = Attempt { run, task: T::NAME, number: failed + 1, options };
+            let attempt = Attempt {
+                run,
+                task: T::NAME,
+                number: failed + 1,
+                options,
+            };
             let (error, last) = match attempt::run(task, &attempt).await? {
                 Ok(output) => match T::failure(&output) {
                     None => return Ok(output),
@@ -321,7 +352,15 @@ impl<T: Task> Operation for TaskCall<T> {
             let pause_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             let due_ms = run.core.now_ms().saturating_add(pause_ms);
             let timer = pause_ms >= LONG_PAUSE_MS;
-            run.store_attempts(AttemptsRecord { step: run.step, failed, crashes: 0, due_ms, timer, error }).await?;
+            run.store_attempts(AttemptsRecord {
+                step: run.step,
+                failed,
+                crashes: 0,
+                due_ms,
+                timer,
+                error,
+            })
+            .await?;
             run.pause_until(due_ms, timer).await?;
         }
     }
@@ -340,7 +379,7 @@ pub struct Sleep {
 /// The wait is durable: it goes on while no process runs, and costs no memory.
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::time::{Duration, SystemTime};
 /// use workflow_runtime::prelude::*;
 ///
 /// #[workflow]
@@ -358,7 +397,36 @@ pub struct Sleep {
 ///
 /// Text that is no duration blocks the instance with a message that names it.
 pub fn sleep(duration: impl IntoDuration) -> Sleep {
-    Sleep { duration: duration.into_duration(), due_ms: 0 }
+    Sleep {
+        duration: duration.into_duration(),
+        due_ms: 0,
+    }
+}
+
+/// Waits until a time of the wall clock; one that is over is no wait. The clock is the store's.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use workflow_runtime::prelude::*;
+///
+/// #[workflow]
+/// async fn wake_up(at: SystemTime) -> bool {
+///     sleep_until(at).await;
+///     true
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let engine = WorkflowEngine::<wake_up>::builder().in_memory().build().await.unwrap();
+/// let handle = engine.start(wake_up(SystemTime::now() + Duration::from_millis(10))).await.unwrap();
+/// assert!(handle.result().await.unwrap());
+/// # });
+/// ```
+pub fn sleep_until(time: SystemTime) -> Sleep {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let due_ms = u64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    Sleep {
+        duration: Ok(Duration::ZERO),
+        due_ms,
+    }
 }
 
 /// What [`sleep`] takes.
@@ -402,7 +470,9 @@ impl Operation for Sleep {
         let duration = self.duration.clone()?;
         // Rounded up: a timer never fires early.
         let millis = duration.as_nanos().div_ceil(1_000_000);
-        self.due_ms = now_ms.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX));
+        if !duration.is_zero() || self.due_ms == 0 {
+            self.due_ms = now_ms.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX));
+        }
         write_head(out, SLEEP, "");
         out.extend_from_slice(&self.due_ms.to_be_bytes());
         Ok(())
@@ -411,7 +481,10 @@ impl Operation for Sleep {
     fn decode(encoded: &[u8]) -> Result<Self, String> {
         let rest = expect(encoded, SLEEP, "")?;
         let due = rest.first_chunk::<8>().ok_or("the stored timer has no time")?;
-        Ok(Sleep { duration: Ok(Duration::ZERO), due_ms: u64::from_be_bytes(*due) })
+        Ok(Sleep {
+            duration: Ok(Duration::ZERO),
+            due_ms: u64::from_be_bytes(*due),
+        })
     }
 
     fn parking(&self, _: &Run) -> Result<Parking, Halt> {
@@ -462,7 +535,9 @@ impl<S: Signal> Operation for Receive<S> {
     type Output = S;
 
     fn describe(description: &mut Description, point: usize) {
-        description.operations.push((point, format!("signal `{}`", S::NAME)));
+        description
+            .operations
+            .push((point, format!("signal `{}`", S::NAME)));
     }
 
     fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {

@@ -137,7 +137,9 @@ pub(crate) enum Stored<'a> {
 
 impl StateWriter {
     pub(crate) fn new(step: u64, point: &str, operation: &[u8], capacity: usize) -> Self {
-        let mut writer = StateWriter { bytes: Vec::with_capacity(capacity.max(64 + operation.len())) };
+        let mut writer = StateWriter {
+            bytes: Vec::with_capacity(capacity.max(64 + operation.len())),
+        };
         writer.bytes.push(STATE_VERSION);
         writer.number(step);
         writer.slice(point.as_bytes());
@@ -197,7 +199,9 @@ impl StateRecord {
     pub(crate) fn read(mut bytes: Bytes) -> Result<Self, String> {
         let version = take_byte(&mut bytes)?;
         if version != STATE_VERSION {
-            return Err(format!("the state has format {version}, this program reads {STATE_VERSION}"));
+            return Err(format!(
+                "the state has format {version}, this program reads {STATE_VERSION}"
+            ));
         }
         let step = take_number(&mut bytes)?;
         let point = take_text(&mut bytes)?;
@@ -209,13 +213,20 @@ impl StateRecord {
                 0 => Value::Inline(take_slice(&mut bytes)?),
                 1 => {
                     let number = take_number(&mut bytes)?;
-                    Value::Side(u32::try_from(number).map_err(|_| format!("side record {number} is out of range"))?)
+                    Value::Side(
+                        u32::try_from(number).map_err(|_| format!("side record {number} is out of range"))?,
+                    )
                 }
                 other => return Err(format!("variable `{name}` has the unknown kind {other}")),
             };
             variables.push((name, value));
         }
-        Ok(StateRecord { step, point, operation, variables })
+        Ok(StateRecord {
+            step,
+            point,
+            operation,
+            variables,
+        })
     }
 }
 
@@ -265,9 +276,14 @@ mod tests {
     #[test]
     fn a_state_reads_as_it_was_written() {
         let state = StateRecord::read(sample()).unwrap();
-        assert_eq!((state.step, state.point.as_str(), &state.operation[..]), (300, "charge#2", &b"input"[..]));
-        assert!(matches!(&state.variables[..], [(a, Value::Inline(x)), (b, Value::Side(7))]
-            if a == "total" && &x[..] == b"\x01\x02" && b == "rows"));
+        assert_eq!(
+            (state.step, state.point.as_str(), &state.operation[..]),
+            (300, "charge#2", &b"input"[..])
+        );
+        assert!(
+            matches!(&state.variables[..], [(a, Value::Inline(x)), (b, Value::Side(7))]
+            if a == "total" && &x[..] == b"\x01\x02" && b == "rows")
+        );
     }
 
     #[test]
@@ -283,6 +299,10 @@ mod tests {
             }
         }
         assert!(StateRecord::read(Bytes::new()).unwrap_err().contains("cut off"));
-        assert!(StateRecord::read(Bytes::from_static(&[9])).unwrap_err().contains("format 9"));
+        assert!(
+            StateRecord::read(Bytes::from_static(&[9]))
+                .unwrap_err()
+                .contains("format 9")
+        );
     }
 }

@@ -22,8 +22,8 @@ use crate::engine::hot::{Hot, Verb};
 use crate::engine::runner;
 use crate::engine::start::StartError;
 use crate::halt::Halt;
-use crate::keys::{self, Kind};
 use crate::join::timers_of;
+use crate::keys::{self, Kind};
 use crate::record::{self, AttemptsRecord, ChildEnd, GivenRecord, MessageRecord, StateRecord};
 use crate::store::{self, Batch, Condition, Verdict, Write};
 
@@ -74,7 +74,8 @@ impl Scope {
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let (numbers, rest) = bytes.as_chunks::<4>();
-        rest.is_empty().then(|| Scope(numbers.iter().map(|number| u32::from_be_bytes(*number)).collect()))
+        rest.is_empty()
+            .then(|| Scope(numbers.iter().map(|number| u32::from_be_bytes(*number)).collect()))
     }
 }
 
@@ -198,7 +199,9 @@ impl Run {
         if self.scope.is_main() {
             self.core.keys.of(Kind::Attempts, &self.id)
         } else {
-            self.core.keys.scoped(Kind::Attempts, &self.id, &self.scope.bytes())
+            self.core
+                .keys
+                .scoped(Kind::Attempts, &self.id, &self.scope.bytes())
         }
     }
 
@@ -219,7 +222,9 @@ impl Run {
     }
 
     pub(crate) fn winner_key(&self) -> Bytes {
-        self.core.keys.scoped(Kind::Branch, &self.id, &self.winner_scope().bytes())
+        self.core
+            .keys
+            .scoped(Kind::Branch, &self.id, &self.winner_scope().bytes())
     }
 
     /// The failed attempts of this line's pending task.
@@ -232,7 +237,10 @@ impl Run {
 
     /// A batch under this engine's fence, with what the last step left to remove, and the start if it is the first one.
     pub(crate) fn batch(&mut self) -> Batch {
-        let mut batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
+        let mut batch = Batch {
+            conditions: vec![self.core.fence.clone()],
+            writes: Vec::new(),
+        };
         if let Some(starting) = &mut self.starting {
             batch.conditions.append(&mut starting.conditions);
             batch.writes.append(&mut starting.writes);
@@ -240,7 +248,8 @@ impl Run {
         let attempts = self.shared.lock().attempts.remove(&self.scope);
         if let Some(attempts) = attempts {
             if attempts.timer {
-                self.obsolete.push(self.core.keys.timer(&self.id, attempts.due_ms));
+                self.obsolete
+                    .push(self.core.keys.timer(&self.id, attempts.due_ms));
             }
             self.obsolete.push(self.attempts_key());
         }
@@ -259,12 +268,16 @@ impl Run {
             match (&shared.ready, stays_ready) {
                 (None, true) => {
                     let value = Bytes::copy_from_slice(&self.core.next_message().to_be_bytes());
-                    batch.writes.push(Write::Put(self.ready_key.clone(), value.clone()));
+                    batch
+                        .writes
+                        .push(Write::Put(self.ready_key.clone(), value.clone()));
                     shared.ready = Some(value);
                     becomes_ready = true;
                 }
                 (Some(value), false) => {
-                    batch.conditions.push(Condition::Equals(self.ready_key.clone(), value.clone()));
+                    batch
+                        .conditions
+                        .push(Condition::Equals(self.ready_key.clone(), value.clone()));
                     batch.writes.push(Write::Delete(self.ready_key.clone()));
                     // A line that goes on meanwhile writes it anew.
                     shared.ready = None;
@@ -280,7 +293,9 @@ impl Run {
             Some((index, mut batch)) if index == guard => {
                 // A message came in the meantime: stay ready, and look at it.
                 batch.conditions.truncate(guard);
-                batch.writes.retain(|write| !matches!(write, Write::Delete(key) if *key == self.ready_key));
+                batch
+                    .writes
+                    .retain(|write| !matches!(write, Write::Delete(key) if *key == self.ready_key));
                 match self.commit(batch).await? {
                     None => {
                         self.forget_taken(&removed);
@@ -303,7 +318,7 @@ impl Run {
     /// batch, whose caller gets the error. A failed condition other than the fence is given back with the batch.
     pub(crate) async fn commit(&mut self, mut batch: Batch) -> Result<Option<(usize, Batch)>, Halt> {
         let starting = self.starting.take();
-        let mut failures = 0;
+        let (mut failures, mut unknown) = (0, false);
         loop {
             let answer = self.core.committer.commit(batch).await;
             let error = match answer.result {
@@ -321,9 +336,16 @@ impl Run {
                     }
                     return Err(Halt::Fenced);
                 }
+                Ok(Verdict::Conflict(_))
+                    if unknown && self.core.committer.is_applied(&answer.batch).await =>
+                {
+                    return Ok(None);
+                }
                 Ok(Verdict::Conflict(index)) => {
                     if let Some(starting) = starting {
-                        let _ = starting.reply.send(Err(StartError::AlreadyExists { id: self.id.clone() }));
+                        let _ = starting
+                            .reply
+                            .send(Err(StartError::AlreadyExists { id: self.id.clone() }));
                         return Err(Halt::NotStarted);
                     }
                     return Ok(Some((index, answer.batch)));
@@ -335,8 +357,13 @@ impl Run {
                 return Err(Halt::NotStarted);
             }
             if matches!(error, store::Error::TooLarge { .. }) {
-                return Err(Halt::Unencodable { variable: "the state".to_owned(), error: error.to_string() });
+                return Err(Halt::Unencodable {
+                    variable: "the state".to_owned(),
+                    error: error.to_string(),
+                });
             }
+            // Tried again it may meet itself.
+            unknown |= matches!(error, store::Error::Unknown(_));
             batch = answer.batch;
             failures += 1;
             self.core.wait_for_store(failures).await?;
@@ -348,10 +375,15 @@ impl Run {
         let key = self.attempts_key();
         let mut batch = self.batch();
         // The record is replaced, not removed.
-        batch.writes.retain(|write| !matches!(write, Write::Delete(other) if *other == key));
+        batch
+            .writes
+            .retain(|write| !matches!(write, Write::Delete(other) if *other == key));
         batch.writes.push(Write::Put(key, record::encode(&attempts)));
         if attempts.timer {
-            batch.writes.push(Write::Put(self.core.keys.timer(&self.id, attempts.due_ms), Bytes::new()));
+            batch.writes.push(Write::Put(
+                self.core.keys.timer(&self.id, attempts.due_ms),
+                Bytes::new(),
+            ));
         }
         // Other lines may have something to do.
         let stays_ready = !attempts.timer || !self.scope.is_main();
@@ -361,8 +393,13 @@ impl Run {
 
     /// Stores that the process died while this step was pending.
     pub(crate) async fn note_crash(&mut self, attempts: AttemptsRecord) -> Result<(), Halt> {
-        let mut batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
-        batch.writes.push(Write::Put(self.attempts_key(), record::encode(&attempts)));
+        let mut batch = Batch {
+            conditions: vec![self.core.fence.clone()],
+            writes: Vec::new(),
+        };
+        batch
+            .writes
+            .push(Write::Put(self.attempts_key(), record::encode(&attempts)));
         self.shared.lock().attempts.insert(self.scope.clone(), attempts);
         match self.commit(batch).await? {
             None => Ok(()),
@@ -373,23 +410,37 @@ impl Run {
     /// The instance ends in the middle of a step: what the step has in the store goes with it.
     pub(crate) async fn sweep(&mut self) -> Result<(), store::Error> {
         for kind in [Kind::Branch, Kind::Attempts, Kind::Side] {
-            let records = self.core.read_all(self.core.keys.numbered_range(kind, &self.id)).await?;
+            let records = self
+                .core
+                .read_all(self.core.keys.numbered_range(kind, &self.id))
+                .await?;
             self.obsolete.extend(records.into_iter().map(|(key, _)| key));
         }
         self.obsolete.push(self.core.keys.of(Kind::Given, &self.id));
         let state = self.core.read_one(&self.state_key).await?;
         if let Some(state) = state.and_then(|state| StateRecord::read(state).ok()) {
             let timers = timers_of(&state.operation);
-            self.obsolete.extend(timers.into_iter().map(|due_ms| self.core.keys.timer(&self.id, due_ms)));
+            self.obsolete.extend(
+                timers
+                    .into_iter()
+                    .map(|due_ms| self.core.keys.timer(&self.id, due_ms)),
+            );
         }
         Ok(())
     }
 
     /// Ends the instance, or blocks it.
-    pub(crate) async fn close(&mut self, outcome: &record::OutcomeRecord, sides: Vec<Bytes>) -> Result<(), Halt> {
+    pub(crate) async fn close(
+        &mut self,
+        outcome: &record::OutcomeRecord,
+        sides: Vec<Bytes>,
+    ) -> Result<(), Halt> {
         self.look_at_messages().await?;
         let mut batch = self.batch();
-        batch.writes.push(Write::Put(self.core.keys.of(Kind::Outcome, &self.id), record::encode(outcome)));
+        batch.writes.push(Write::Put(
+            self.core.keys.of(Kind::Outcome, &self.id),
+            record::encode(outcome),
+        ));
         let (open, mut ready) = (outcome.end.is_open(), false);
         if let record::End::Blocked { reason } = &outcome.end {
             // Another version of the program may be able to read it: it is looked at again by the next one.
@@ -401,7 +452,9 @@ impl Run {
             }
             batch.writes.extend(sides.into_iter().map(Write::Delete));
             let messages: Vec<Message> = self.shared.lock().messages.drain(..).collect();
-            batch.writes.extend(messages.into_iter().map(|message| Write::Delete(message.key)));
+            batch
+                .writes
+                .extend(messages.into_iter().map(|message| Write::Delete(message.key)));
         }
         if self.shared.lock().ready.is_some() && !ready {
             batch.writes.push(Write::Delete(self.ready_key.clone()));
@@ -409,15 +462,28 @@ impl Run {
         let own = (batch.conditions.len(), batch.writes.len());
         let parent = self.parent.clone().filter(|_| !open);
         if let Some(parent) = &parent {
-            let key = self.core.keys.message(parent, self.core.now_ms(), self.core.next_message());
+            let key = self
+                .core
+                .keys
+                .message(parent, self.core.now_ms(), self.core.next_message());
             let end = match &outcome.end {
-                record::End::Completed | record::End::Failed { .. } => ChildEnd::Output(outcome.output.clone()),
+                record::End::Completed | record::End::Failed { .. } => {
+                    ChildEnd::Output(outcome.output.clone())
+                }
                 end => ChildEnd::Stopped(ended(end.clone()).to_string()),
             };
-            let message = MessageRecord { signal: child::ended(&self.id), payload: record::encode(&end) };
+            let message = MessageRecord {
+                signal: child::ended(&self.id),
+                payload: record::encode(&end),
+            };
             // Only a parent that has not ended has a state.
-            batch.conditions.push(Condition::Present(self.core.keys.of(Kind::State, parent)));
-            batch.writes.push(Write::Put(self.core.keys.of(Kind::Ready, parent), keys::nonce(&key)));
+            batch
+                .conditions
+                .push(Condition::Present(self.core.keys.of(Kind::State, parent)));
+            batch.writes.push(Write::Put(
+                self.core.keys.of(Kind::Ready, parent),
+                keys::nonce(&key),
+            ));
             batch.writes.push(Write::Put(key, record::encode(&message)));
         }
         if let Some((index, mut batch)) = self.commit(batch).await? {
@@ -452,7 +518,11 @@ impl Run {
                 shared.removals
             };
             let read = match self.core.read_messages(&self.id).await {
-                Ok(messages) => self.core.read_one(&self.ready_key).await.map(|ready| (messages, ready)),
+                Ok(messages) => self
+                    .core
+                    .read_one(&self.ready_key)
+                    .await
+                    .map(|ready| (messages, ready)),
                 Err(error) => Err(error),
             };
             match read {
@@ -478,13 +548,20 @@ impl Run {
     }
 
     pub(crate) fn has_message(&self, signal: &str) -> bool {
-        self.shared.lock().messages.iter().any(|message| message.signal == signal)
+        self.shared
+            .lock()
+            .messages
+            .iter()
+            .any(|message| message.signal == signal)
     }
 
     /// Takes the first message with this name; this line's next batch removes its record.
     fn take_message(&mut self, signal: &str) -> Option<Message> {
         let mut shared = self.shared.lock();
-        let index = shared.messages.iter().position(|message| message.signal == signal)?;
+        let index = shared
+            .messages
+            .iter()
+            .position(|message| message.signal == signal)?;
         let message = shared.messages.remove(index);
         shared.taken.push((message.key.clone(), self.scope.clone()));
         self.obsolete.push(message.key.clone());
@@ -509,8 +586,18 @@ impl Run {
         if shared.taken.is_empty() {
             return Vec::new();
         }
-        let removes = |key: &Bytes| batch.writes.iter().any(|write| matches!(write, Write::Delete(other) if other == key));
-        shared.taken.iter().map(|(key, _)| key.clone()).filter(removes).collect()
+        let removes = |key: &Bytes| {
+            batch
+                .writes
+                .iter()
+                .any(|write| matches!(write, Write::Delete(other) if other == key))
+        };
+        shared
+            .taken
+            .iter()
+            .map(|(key, _)| key.clone())
+            .filter(removes)
+            .collect()
     }
 
     pub(crate) fn forget_taken(&self, removed: &[Bytes]) {
@@ -610,7 +697,10 @@ impl Run {
             shared.ready.is_some()
         };
         if ready {
-            let batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
+            let batch = Batch {
+                conditions: vec![self.core.fence.clone()],
+                writes: Vec::new(),
+            };
             self.commit_ready(batch, false).await?;
         }
         let shared = self.shared.lock();
@@ -631,10 +721,16 @@ impl Run {
 #[derive(Debug, Clone, Copy)]
 enum Wait {
     /// For the pause between two attempts, which nothing in the store would end.
-    Pause { due_ms: u64 },
-    Timer { due_ms: u64 },
+    Pause {
+        due_ms: u64,
+    },
+    Timer {
+        due_ms: u64,
+    },
     /// For anything that the instance is told after `told`.
-    Message { told: u64 },
+    Message {
+        told: u64,
+    },
 }
 
 impl Wait {
@@ -663,7 +759,11 @@ impl Waiting {
             run.core.hot.note_waiting(&run.id, &run.hot);
         }
         drop(shared);
-        Waiting { core: run.core.clone(), shared: run.shared.clone(), due_ms }
+        Waiting {
+            core: run.core.clone(),
+            shared: run.shared.clone(),
+            due_ms,
+        }
     }
 }
 
@@ -691,7 +791,10 @@ impl Lines {
         let mut shared = run.shared.lock();
         shared.lines = shared.lines + branches - 1;
         drop(shared);
-        Lines { shared: run.shared.clone(), live: AtomicUsize::new(branches) }
+        Lines {
+            shared: run.shared.clone(),
+            live: AtomicUsize::new(branches),
+        }
     }
 
     /// One more branch begins.

@@ -157,7 +157,10 @@ pub struct StateRequirement {
 impl StateRequirement {
     /// The dependency of type `T`.
     pub fn of<T: 'static>() -> Self {
-        StateRequirement { id: TypeId::of::<T>(), type_name: std::any::type_name::<T>() }
+        StateRequirement {
+            id: TypeId::of::<T>(),
+            type_name: std::any::type_name::<T>(),
+        }
     }
 }
 
@@ -177,13 +180,17 @@ pub(crate) enum Input<T> {
 impl<T: Task> TaskCall<T> {
     /// A call with these arguments.
     pub fn new(task: T) -> Self {
-        TaskCall { input: Input::Value(task) }
+        TaskCall {
+            input: Input::Value(task),
+        }
     }
 
     /// A call whose arguments are already encoded (generated code, for arguments by reference).
     #[doc(hidden)]
     pub fn encoded(input: Result<Vec<u8>, codec::Error>) -> Self {
-        TaskCall { input: Input::Encoded(input.map(Bytes::from)) }
+        TaskCall {
+            input: Input::Encoded(input.map(Bytes::from)),
+        }
     }
 
     /// Runs the task once with `context`, outside of any workflow.
@@ -220,6 +227,9 @@ impl<T: Task> IntoFuture for TaskCall<T> {
 
 impl<T: Task> fmt::Debug for TaskCall<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("TaskCall").field("task", &T::NAME).finish_non_exhaustive()
+        formatter
+            .debug_struct("TaskCall")
+            .field("task", &T::NAME)
+            .finish_non_exhaustive()
     }
 }

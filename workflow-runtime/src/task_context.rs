@@ -84,7 +84,10 @@ impl TaskContext {
     /// A key that names this step of this instance: the same in each attempt and after each restart, and never that of
     /// another step. Hand it to services that drop duplicates.
     pub fn idempotency_key(&self) -> String {
-        format!("{}-{:016x}-{}{}", self.instance, self.token, self.step, self.scope)
+        format!(
+            "{}-{:016x}-{}{}",
+            self.instance, self.token, self.step, self.scope
+        )
     }
 
     /// When this attempt will be given up.
@@ -94,7 +97,8 @@ impl TaskContext {
 
     /// The time until the deadline.
     pub fn remaining(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Whether the task should stop: its time is over or the engine shuts down.
@@ -228,7 +232,10 @@ impl States {
     }
 
     fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
-        self.0.get(&TypeId::of::<T>()).and_then(|value| value.downcast_ref::<T>()).cloned()
+        self.0
+            .get(&TypeId::of::<T>())
+            .and_then(|value| value.downcast_ref::<T>())
+            .cloned()
     }
 }
 

@@ -28,10 +28,7 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sized + 'static {
     fn failure(output: &Self::Output) -> Option<String>;
 
     /// Runs from the start with an input, or continues where the context says.
-    fn run(
-        input: Option<Self>,
-        context: &mut WorkflowContext,
-    ) -> impl Future<Output = Self::Output> + Send;
+    fn run(input: Option<Self>, context: &mut WorkflowContext) -> impl Future<Output = Self::Output> + Send;
 }
 
 /// A workflow with its arguments, to be started.
@@ -50,7 +47,10 @@ impl<W: Workflow> WorkflowCall<W> {
 
 impl<W: Workflow> fmt::Debug for WorkflowCall<W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("WorkflowCall").field("workflow", &W::NAME).finish_non_exhaustive()
+        formatter
+            .debug_struct("WorkflowCall")
+            .field("workflow", &W::NAME)
+            .finish_non_exhaustive()
     }
 }
 

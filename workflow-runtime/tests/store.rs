@@ -11,3 +11,6 @@ mod crash;
 mod disk;
 #[path = "store/folder.rs"]
 mod folder;
+#[cfg(unix)]
+#[path = "store/idle.rs"]
+mod idle;

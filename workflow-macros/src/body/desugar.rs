@@ -59,7 +59,10 @@ impl Desugar<'_> {
             "select" => mac.parse_body::<Arms>().map(|arms| {
                 let operations: Vec<Expr> = arms.0.iter().map(|arm| arm.operation.clone()).collect();
                 let awaited = self.awaited(&name, &operations, span);
-                let either = syn::Ident::new(&format!("Either{}", operations.len()), span.resolved_at(Span::mixed_site()));
+                let either = syn::Ident::new(
+                    &format!("Either{}", operations.len()),
+                    span.resolved_at(Span::mixed_site()),
+                );
                 let arms = arms.0.iter().zip(VARIANTS).map(|(arm, variant)| {
                     let (pat, body) = (&arm.pat, &arm.body);
                     let variant = syn::Ident::new(variant, Span::mixed_site());
@@ -76,7 +79,12 @@ impl Desugar<'_> {
                     "select" => "write `pattern = operation => expression,` for each branch",
                     _ => "write the operations, separated by commas, without `.await`",
                 };
-                self.diagnostics.error(error.span(), "W0031", format!("this `{name}!` cannot be read: {error}"), fix);
+                self.diagnostics.error(
+                    error.span(),
+                    "W0031",
+                    format!("this `{name}!` cannot be read: {error}"),
+                    fix,
+                );
                 Some(parse_quote_spanned!(span=> ::core::unreachable!()))
             }
         }
@@ -87,7 +95,11 @@ impl Desugar<'_> {
             self.diagnostics.error(
                 span,
                 "W0032",
-                format!("`{name}!` takes 2 to {} operations, not {}", VARIANTS.len(), operations.len()),
+                format!(
+                    "`{name}!` takes 2 to {} operations, not {}",
+                    VARIANTS.len(),
+                    operations.len()
+                ),
                 "await a single operation by itself, and many of one type with `join_all(operations).await`",
             );
         }
@@ -130,7 +142,15 @@ impl Parse for Arms {
             let operation = input.parse()?;
             input.parse::<Token![=>]>()?;
             let body = Expr::parse_with_earlier_boundary_rule(input)?;
-            let needs_comma = !matches!(body, Expr::Block(_) | Expr::If(_) | Expr::Match(_) | Expr::Loop(_) | Expr::ForLoop(_) | Expr::While(_));
+            let needs_comma = !matches!(
+                body,
+                Expr::Block(_)
+                    | Expr::If(_)
+                    | Expr::Match(_)
+                    | Expr::Loop(_)
+                    | Expr::ForLoop(_)
+                    | Expr::While(_)
+            );
             if needs_comma && !input.is_empty() {
                 input.parse::<Token![,]>()?;
             } else {

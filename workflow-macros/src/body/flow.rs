@@ -129,19 +129,7 @@ pub(crate) fn of_expr(expr: &Expr) -> Flow {
             Some(ident) if path.qself.is_none() => Flow::mention(text(ident)),
             _ => Flow::default(),
         },
-        Expr::Assign(assign) => {
-            let flow = of_expr(&assign.right);
-            match &*assign.left {
-                Expr::Path(path) if path.path.get_ident().is_some() => {
-                    let name = path.path.get_ident().map(text).into_iter().collect();
-                    flow.then(Flow {
-                        kills: name,
-                        ..Flow::default()
-                    })
-                }
-                left => flow.then(of_expr(left)),
-            }
-        }
+        Expr::Assign(assign) => of_expr(&assign.right).then(of_assigned(&assign.left)),
         Expr::If(expr) => {
             let (cond, names) = of_condition(&expr.cond);
             let then = of_block(&expr.then_branch).hide(&names);
@@ -200,24 +188,42 @@ pub(crate) fn of_expr(expr: &Expr) -> Flow {
     }
 }
 
+/// The left side of an assignment: a place, or a pattern of places.
+fn of_assigned(left: &Expr) -> Flow {
+    let all =
+        |parts: &mut dyn Iterator<Item = &Expr>| parts.map(of_assigned).fold(Flow::default(), Flow::then);
+    match left {
+        Expr::Path(path) if path.qself.is_none() && path.path.get_ident().is_some() => {
+            let kills = path.path.get_ident().map(text).into_iter().collect();
+            Flow {
+                kills,
+                ..Flow::default()
+            }
+        }
+        Expr::Tuple(tuple) => all(&mut tuple.elems.iter()),
+        Expr::Array(array) => all(&mut array.elems.iter()),
+        Expr::Struct(value) => all(&mut value.fields.iter().map(|field| &field.expr)),
+        Expr::Call(call) => all(&mut call.args.iter()),
+        place => of_expr(place),
+    }
+}
+
 fn of_macro(mac: &syn::Macro) -> Flow {
     let mut flow = match macros::parse(mac) {
         Some(macros::Known::List { args, format, .. }) => {
             let mut flow = Flow::default();
             for arg in &args {
-                let next = match arg {
-                    Expr::Assign(named) if format => of_expr(&named.right),
-                    Expr::Lit(literal) if format => {
-                        let mut captured = Flow::default();
-                        let text = quote::ToTokens::to_token_stream(literal);
-                        macros::mentions(&text, &mut |name| {
-                            captured.uses.insert(name.to_owned());
-                        });
-                        captured
-                    }
+                flow = flow.then(match arg {
+                    Expr::Assign(named) if format.is_some() => of_expr(&named.right),
                     arg => of_expr(arg),
-                };
-                flow = flow.then(next);
+                });
+            }
+            if let Some(format) = format {
+                let uses = macros::captured(&args, format).into_iter().collect();
+                flow = flow.then(Flow {
+                    uses,
+                    ..Flow::default()
+                });
             }
             flow
         }

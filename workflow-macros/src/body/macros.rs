@@ -2,6 +2,7 @@
 //! others only the tokens are seen.
 
 use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Expr, Macro, Pat, Token};
@@ -13,7 +14,8 @@ pub(crate) enum Known {
     List {
         args: Punctuated<Expr, Token![,]>,
         eager: usize,
-        format: bool,
+        /// The index of the format string.
+        format: Option<usize>,
     },
     /// `vec![value; count]`.
     Repeat { value: Expr, count: Expr },
@@ -29,14 +31,14 @@ pub(crate) enum Known {
 /// Parses the arguments of `mac` if it is one of the standard expression macros.
 pub(crate) fn parse(mac: &Macro) -> Option<Known> {
     let name = mac.path.segments.last()?.ident.to_string();
-    let list = |eager: usize, format: bool| {
+    let list = |eager: usize, format: Option<usize>| {
         let args = Punctuated::<Expr, Token![,]>::parse_terminated
             .parse2(mac.tokens.clone())
             .ok()?;
         Some(Known::List { args, eager, format })
     };
     match name.as_str() {
-        "vec" => list(usize::MAX, false).or_else(|| {
+        "vec" => list(usize::MAX, None).or_else(|| {
             let repeat = |input: syn::parse::ParseStream<'_>| {
                 let value: Expr = input.parse()?;
                 input.parse::<Token![;]>()?;
@@ -45,11 +47,12 @@ pub(crate) fn parse(mac: &Macro) -> Option<Known> {
             let (value, count) = repeat.parse2(mac.tokens.clone()).ok()?;
             Some(Known::Repeat { value, count })
         }),
-        "format" | "print" | "println" | "eprint" | "eprintln" | "write" | "writeln" | "panic" | "todo"
-        | "unreachable" | "unimplemented" | "format_args" => list(usize::MAX, true),
-        "dbg" => list(usize::MAX, false),
-        "assert" | "debug_assert" => list(1, true),
-        "assert_eq" | "assert_ne" | "debug_assert_eq" | "debug_assert_ne" => list(2, true),
+        "format" | "print" | "println" | "eprint" | "eprintln" | "panic" | "todo" | "unreachable"
+        | "unimplemented" | "format_args" => list(usize::MAX, Some(0)),
+        "write" | "writeln" => list(usize::MAX, Some(1)),
+        "dbg" => list(usize::MAX, None),
+        "assert" | "debug_assert" => list(1, Some(1)),
+        "assert_eq" | "assert_ne" | "debug_assert_eq" | "debug_assert_ne" => list(2, Some(2)),
         "matches" => {
             let parser = |input: syn::parse::ParseStream<'_>| {
                 let scrutinee: Expr = input.parse()?;
@@ -95,6 +98,33 @@ pub(crate) fn mentions(tokens: &TokenStream, found: &mut dyn FnMut(&str)) {
             _ => {}
         }
         after_dot = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '.' && !after_dot);
+    }
+}
+
+/// The variables that the format string at index `format` captures; a named argument is no variable.
+pub(crate) fn captured(args: &Punctuated<Expr, Token![,]>, format: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    if let Some(Expr::Lit(literal)) = args.iter().nth(format) {
+        captures(&literal.to_token_stream().to_string(), &mut |name| {
+            names.push(name.to_owned())
+        });
+    }
+    names.retain(|name| {
+        !args
+            .iter()
+            .any(|arg| argument_name(arg).is_some_and(|other| other == *name))
+    });
+    names
+}
+
+/// The name in `name = value`.
+fn argument_name(arg: &Expr) -> Option<String> {
+    match arg {
+        Expr::Assign(named) => match &*named.left {
+            Expr::Path(path) => path.path.get_ident().map(super::text),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

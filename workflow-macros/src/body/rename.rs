@@ -4,8 +4,9 @@
 //! Everything in the inner variable's scope that says the name means the inner variable, so renaming every mention in
 //! that scope, further shadowing included, keeps the meaning.
 
-use proc_macro2::{Group, Ident, TokenStream, TokenTree};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
+use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, FieldValue, Macro, Member, Pat};
 
@@ -46,12 +47,14 @@ impl Renamer<'_> {
 
     fn tokens(&self, tokens: TokenStream) -> TokenStream {
         let mut after_dot = false;
-        tokens
-            .into_iter()
-            .map(|token| {
+        let mut tokens = tokens.into_iter().peekable();
+        std::iter::from_fn(|| Some((tokens.next()?, tokens.peek().cloned())))
+            .map(|(token, next)| {
+                // `name: value` names a field, `name::other` a module.
+                let names_field = matches!(&next, Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
                 let dot = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '.' && !after_dot);
                 let token = match token {
-                    TokenTree::Ident(ident) if !after_dot => {
+                    TokenTree::Ident(ident) if !after_dot && !names_field => {
                         TokenTree::Ident(self.renamed(&ident).unwrap_or(ident))
                     }
                     TokenTree::Group(group) => {
@@ -67,18 +70,9 @@ impl Renamer<'_> {
             .collect()
     }
 
-    /// Adds `name = renamed` where a format string captures the name.
-    fn capture(&self, original: &TokenStream, tokens: TokenStream) -> TokenStream {
-        let mut captured = false;
-        for token in original.clone() {
-            if let TokenTree::Literal(literal) = token {
-                macros::captures(&literal.to_string(), &mut |name| captured |= name == self.from);
-            }
-        }
-        if !captured {
-            return tokens;
-        }
-        let span = proc_macro2::Span::call_site();
+    /// Adds `name = renamed` where a format string, which stands at the span, captures the name.
+    fn capture(&self, captured: Option<Span>, tokens: TokenStream) -> TokenStream {
+        let Some(span) = captured else { return tokens };
         let (from, to) = (Ident::new(self.from, span), Ident::new(self.to, span));
         let comma = match tokens.clone().into_iter().last() {
             Some(TokenTree::Punct(punct)) if punct.as_char() == ',' => TokenStream::new(),
@@ -108,25 +102,63 @@ impl VisitMut for Renamer<'_> {
     }
 
     fn visit_pat_mut(&mut self, node: &mut Pat) {
-        visit_mut::visit_pat_mut(self, node);
+        // First: of `Pt { x }` the field keeps its name.
         pat(node, self.from, self.to);
+        visit_mut::visit_pat_mut(self, node);
     }
 
     fn visit_macro_mut(&mut self, mac: &mut Macro) {
         let original = mac.tokens.clone();
         mac.tokens = match macros::parse(mac) {
             Some(macros::Known::List { mut args, format, .. }) => {
+                let captured = format.filter(|format| {
+                    macros::captured(&args, *format)
+                        .iter()
+                        .any(|name| name == self.from)
+                });
+                let captured = captured
+                    .and_then(|format| args.iter().nth(format))
+                    .map(Spanned::span);
                 for arg in &mut args {
                     match arg {
-                        Expr::Assign(named) if format => self.visit_expr_mut(&mut named.right),
+                        Expr::Assign(named) if format.is_some() => self.visit_expr_mut(&mut named.right),
                         arg => self.visit_expr_mut(arg),
                     }
                 }
-                self.capture(&original, args.into_token_stream())
+                self.capture(captured, args.into_token_stream())
             }
-            _ => {
+            Some(macros::Known::Repeat { mut value, mut count }) => {
+                self.visit_expr_mut(&mut value);
+                self.visit_expr_mut(&mut count);
+                quote!(#value; #count)
+            }
+            Some(macros::Known::Matches {
+                mut scrutinee,
+                mut pat,
+                guard,
+                ..
+            }) => {
+                self.visit_expr_mut(&mut scrutinee);
+                self.visit_pat_mut(&mut pat);
+                let guard = guard.map(|mut guard| {
+                    self.visit_expr_mut(&mut guard);
+                    quote!(if #guard)
+                });
+                quote!(#scrutinee, #pat #guard)
+            }
+            None => {
                 let renamed = self.tokens(original.clone());
-                self.capture(&original, renamed)
+                let mut captured = None;
+                for token in original {
+                    if let TokenTree::Literal(literal) = token {
+                        macros::captures(&literal.to_string(), &mut |name| {
+                            if name == self.from {
+                                captured = Some(literal.span());
+                            }
+                        });
+                    }
+                }
+                self.capture(captured, renamed)
             }
         };
     }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 #[cfg(feature = "embedded")]
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -38,7 +39,9 @@ pub enum BuildError {
         namespace: String,
     },
     /// The store holds records of another version.
-    #[error("the store has engine format {found}, this program reads {supported}; use a program of that version")]
+    #[error(
+        "the store has engine format {found}, this program reads {supported}; use a program of that version"
+    )]
     Format {
         /// The stored version.
         found: String,
@@ -93,7 +96,10 @@ pub struct EngineBuilder<R> {
 
 impl<R> fmt::Debug for EngineBuilder<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("EngineBuilder").field("namespace", &self.namespace).finish_non_exhaustive()
+        formatter
+            .debug_struct("EngineBuilder")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
     }
 }
 
@@ -206,9 +212,13 @@ struct Opened {
 /// Checks the format and takes the store over: whoever had it before cannot write any more.
 async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
     let [format, epoch, shards, clean] = ["format", "epoch", "shards", "clean"].map(keys::meta);
-    let found = store.get(&[format.clone(), epoch.clone(), shards.clone(), clean.clone()]).await?;
+    let found = store
+        .get(&[format.clone(), epoch.clone(), shards.clone(), clean.clone()])
+        .await?;
     let [found_format, found_epoch, found_shards, found_clean] = &found[..] else {
-        return Err(store::Error::Corrupt("a read of four keys gave another number of values".to_owned()).into());
+        return Err(
+            store::Error::Corrupt("a read of four keys gave another number of values".to_owned()).into(),
+        );
     };
     if let Some(found) = found_format
         && found != FORMAT
@@ -220,7 +230,9 @@ async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
     }
     let before = match found_epoch {
         None => 0,
-        Some(value) => number(value).ok_or_else(|| store::Error::Corrupt(format!("the epoch is {value:?}")))?,
+        Some(value) => {
+            number(value).ok_or_else(|| store::Error::Corrupt(format!("the epoch is {value:?}")))?
+        }
     };
     let shard_count = match found_shards {
         None => SHARDS,
@@ -250,15 +262,35 @@ async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
         Ok(verdicts) if verdicts.first() == Some(&Verdict::Applied) => {}
         Ok(_) => return Err(BuildError::Contended),
         // Another engine would have written another number only if it began where this one did.
-        Err(store::Error::Unknown(_)) if store.get(std::slice::from_ref(&epoch)).await?.first() == Some(&Some(value.clone())) => {}
+        Err(store::Error::Unknown(_))
+            if store.get(std::slice::from_ref(&epoch)).await?.first() == Some(&Some(value.clone())) => {}
         Err(error) => return Err(error.into()),
     }
     let clean = found_epoch.is_none() || found_clean == found_epoch;
-    Ok(Opened { epoch: now, fence: Condition::Equals(epoch, value), shards: shard_count, clean })
+    Ok(Opened {
+        epoch: now,
+        fence: Condition::Equals(epoch, value),
+        shards: shard_count,
+        clean,
+    })
 }
 
 fn number(value: &Bytes) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// Reads again where the store cannot serve just now: an engine should not fail to open for a moment's fault.
+async fn patiently<'a, T>(read: impl Fn() -> store::StoreFuture<'a, T>) -> Result<T, store::Error> {
+    let mut pause = Duration::from_millis(10);
+    loop {
+        match read().await {
+            Err(store::Error::Unavailable(_)) if pause < Duration::from_secs(1) => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            read => return read,
+        }
+    }
 }
 
 /// Continues every instance that had something to do.
@@ -267,7 +299,7 @@ async fn recover(core: &Arc<Core>, crashed: bool) -> Result<(), store::Error> {
         let range = core.keys.range(shard, Kind::Ready);
         let mut start = range.start;
         loop {
-            let page = core.store.scan(start..range.end.clone(), PAGE).await?;
+            let page = patiently(|| core.store.scan(start.clone()..range.end.clone(), PAGE)).await?;
             let full = page.len() == PAGE;
             for (key, _) in &page {
                 if let Some(id) = core.keys.id_of(key) {

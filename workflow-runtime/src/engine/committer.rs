@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::store::{Batch, CommitProfile, Error, Store, Verdict, Write};
@@ -49,7 +50,14 @@ impl Committer {
         } else {
             tokio::spawn(in_tasks(store.clone(), receiver, profile, groups.clone()));
         }
-        Ok(Committer { store, profile, sender, running: AtomicUsize::new(0), in_flight: AtomicUsize::new(0), groups })
+        Ok(Committer {
+            store,
+            profile,
+            sender,
+            running: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            groups,
+        })
     }
 
     /// Commits one batch, together with others. An unknown outcome is resolved by reading before it is answered.
@@ -60,14 +68,31 @@ impl Committer {
             // Nothing to share a sync with: the way over another thread would only add to the latency.
             self.groups.fetch_add(1, Ordering::Relaxed);
             let mut answers = commit_group(self.store.as_ref(), vec![batch]).await;
-            return answers.pop().unwrap_or_else(|| unreachable!("one batch, one answer"));
+            return answers
+                .pop()
+                .unwrap_or_else(|| unreachable!("one batch, one answer"));
         }
         let (answer, answered) = oneshot::channel();
         let ended = || Err(Error::Unavailable("the committer has ended".to_owned()));
         if let Err(mpsc::error::SendError(request)) = self.sender.send(Request { batch, answer }) {
-            return Answer { result: ended(), batch: request.batch };
+            return Answer {
+                result: ended(),
+                batch: request.batch,
+            };
         }
-        answered.await.unwrap_or_else(|_| Answer { result: ended(), batch: Batch::default() })
+        answered.await.unwrap_or_else(|_| Answer {
+            result: ended(),
+            batch: Batch::default(),
+        })
+    }
+
+    /// Whether a batch whose outcome was unknown turns out to be applied.
+    pub(crate) async fn is_applied(&self, batch: &Batch) -> bool {
+        let Some((key, value)) = proof(batch) else {
+            return false;
+        };
+        let found = self.store.get(std::slice::from_ref(key)).await;
+        found.is_ok_and(|found| found.first().and_then(Option::as_ref) == Some(value))
     }
 
     pub(crate) fn instance_begins(&self) {
@@ -99,7 +124,10 @@ fn on_thread(
     profile: CommitProfile,
     groups: &AtomicU64,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+    {
         Ok(runtime) => runtime,
         // Requests fail one by one: the receiver is dropped.
         Err(_) => return,
@@ -119,7 +147,9 @@ async fn in_tasks(
 ) {
     let slots = Arc::new(Semaphore::new(profile.in_flight.max(1)));
     while let Some(first) = receiver.recv().await {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
         let (batches, answers) = drain(first, &mut receiver, profile);
         groups.fetch_add(1, Ordering::Relaxed);
         if profile.in_flight <= 1 {
@@ -171,43 +201,63 @@ fn respond(results: Vec<Answer>, answers: Vec<oneshot::Sender<Answer>>) {
 /// Commits a group and gives one answer per batch.
 async fn commit_group(store: &dyn Store, group: Vec<Batch>) -> Vec<Answer> {
     match store.commit(&group).await {
-        Ok(verdicts) => {
-            verdicts.into_iter().zip(group).map(|(verdict, batch)| Answer { result: Ok(verdict), batch }).collect()
-        }
+        Ok(verdicts) => verdicts
+            .into_iter()
+            .zip(group)
+            .map(|(verdict, batch)| Answer {
+                result: Ok(verdict),
+                batch,
+            })
+            .collect(),
         Err(Error::Unknown(_)) => {
             let mut answers = Vec::with_capacity(group.len());
             for batch in group {
-                answers.push(Answer { result: resolve(store, &batch).await, batch });
+                answers.push(Answer {
+                    result: resolve(store, &batch).await,
+                    batch,
+                });
             }
             answers
         }
-        Err(error) => {
-            group.into_iter().map(|batch| Answer { result: Err(error.clone()), batch }).collect()
-        }
+        Err(error) => group
+            .into_iter()
+            .map(|batch| Answer {
+                result: Err(error.clone()),
+                batch,
+            })
+            .collect(),
     }
 }
 
 /// How often an unknown outcome is looked into before the caller is told that it is unknown.
 const LOOKS: u32 = 8;
 
-/// Finds out whether a batch of unknown outcome was applied: its first `Put` has a value that no other batch writes (a
-/// step's number, a start's token, a message's key), and nobody overwrites it before the batch is answered.
-async fn resolve(store: &dyn Store, batch: &Batch) -> Result<Verdict, Error> {
-    let proof = batch.writes.iter().find_map(|write| match write {
-        Write::Put(key, value) => Some((key.clone(), value.clone())),
+/// What tells that a batch was applied: its first `Put` has a value that no other batch writes (a step's number, a
+/// start's token, a message's key), and nobody overwrites it before the batch is answered.
+fn proof(batch: &Batch) -> Option<(&Bytes, &Bytes)> {
+    batch.writes.iter().find_map(|write| match write {
+        Write::Put(key, value) => Some((key, value)),
         Write::Delete(_) => None,
-    });
+    })
+}
+
+/// Finds out whether a batch of unknown outcome was applied, and applies it if it was not.
+async fn resolve(store: &dyn Store, batch: &Batch) -> Result<Verdict, Error> {
     let mut last = Error::Unknown("the outcome was not looked into".to_owned());
     for look in 0..LOOKS {
         if look > 0 {
             tokio::time::sleep(Duration::from_millis(1 << look)).await;
         }
-        if let Some((key, value)) = &proof {
+        if let Some((key, value)) = proof(batch) {
             match store.get(std::slice::from_ref(key)).await {
-                Ok(found) if found.first().and_then(Option::as_ref) == Some(value) => return Ok(Verdict::Applied),
+                Ok(found) if found.first().and_then(Option::as_ref) == Some(value) => {
+                    return Ok(Verdict::Applied);
+                }
                 Ok(_) => {}
                 Err(error) => {
-                    last = Error::Unknown(format!("the commit was not answered, and the store cannot be read: {error}"));
+                    last = Error::Unknown(format!(
+                        "the commit was not answered, and the store cannot be read: {error}"
+                    ));
                     continue;
                 }
             }

@@ -14,7 +14,9 @@ use super::hot::{Control, Verb};
 use super::{WorkflowEngine, handle, runner};
 use crate::keys::{self, Kind};
 use crate::operation;
-use crate::record::{self, ChildEnd, End, GivenRecord, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord};
+use crate::record::{
+    self, ChildEnd, End, GivenRecord, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord,
+};
 use crate::store::{self, Batch, Condition, Verdict, Write};
 
 /// Why an order to an instance was not accepted.
@@ -128,9 +130,19 @@ impl<R> WorkflowEngine<R> {
         let Some(state) = state.filter(|state| operation::is_task(&state.operation)) else {
             return Err(refuse(core, id, "skipped: no task is pending").await?);
         };
-        let given = record::encode(&GivenRecord { step: state.step, output: encoded.into() });
+        let given = record::encode(&GivenRecord {
+            step: state.step,
+            output: encoded.into(),
+        });
         let write = Write::Put(core.keys.of(Kind::Given, id), given);
-        let failed = |end: &End| matches!(end, End::Blocked { reason: BlockedReason::TaskFailed { .. } | BlockedReason::Poison { .. } });
+        let failed = |end: &End| {
+            matches!(
+                end,
+                End::Blocked {
+                    reason: BlockedReason::TaskFailed { .. } | BlockedReason::Poison { .. }
+                }
+            )
+        };
         reopen(core, id, "skipped", failed, vec![write]).await
     }
 }
@@ -139,7 +151,11 @@ impl<R> WorkflowEngine<R> {
 async fn refuse(core: &Core, id: &InstanceId, verb: &'static str) -> Result<ControlError, store::Error> {
     Ok(match handle::status(core, id).await? {
         None => ControlError::NotFound { id: id.clone() },
-        Some(status) => ControlError::NotPossible { id: id.clone(), status: Box::new(status), verb },
+        Some(status) => ControlError::NotPossible {
+            id: id.clone(),
+            status: Box::new(status),
+            verb,
+        },
     })
 }
 
@@ -152,7 +168,9 @@ async fn reopen(
     mut writes: Vec<Write>,
 ) -> Result<(), ControlError> {
     let key = core.keys.of(Kind::Outcome, id);
-    let Some(value) = core.read_one(&key).await? else { return Err(refuse(core, id, verb).await?) };
+    let Some(value) = core.read_one(&key).await? else {
+        return Err(refuse(core, id, verb).await?);
+    };
     let outcome: OutcomeRecord = decode(&key, &value)?;
     if !allowed(&outcome.end) {
         return Err(refuse(core, id, verb).await?);
@@ -163,7 +181,10 @@ async fn reopen(
     if !matches!(outcome.end, End::Paused { .. }) {
         writes.push(Write::Delete(core.keys.of(Kind::Attempts, id)));
     }
-    let batch = Batch { conditions: vec![core.fence.clone(), Condition::Equals(key, value)], writes };
+    let batch = Batch {
+        conditions: vec![core.fence.clone(), Condition::Equals(key, value)],
+        writes,
+    };
     match core.committer.commit(batch).await.result? {
         Verdict::Applied => {
             runner::activate(core, id.clone(), false);
@@ -194,7 +215,10 @@ async fn order(core: &Arc<Core>, id: &InstanceId, verb: Verb, reason: String) ->
     }
     let message = core.keys.message(id, core.now_ms(), core.next_message());
     let payload = Bytes::from(reason.clone().into_bytes());
-    let record = record::encode(&MessageRecord { signal: verb.signal().to_owned(), payload });
+    let record = record::encode(&MessageRecord {
+        signal: verb.signal().to_owned(),
+        payload,
+    });
     let batch = Batch {
         conditions: vec![
             core.fence.clone(),
@@ -208,7 +232,14 @@ async fn order(core: &Arc<Core>, id: &InstanceId, verb: Verb, reason: String) ->
     };
     match core.committer.commit(batch).await.result? {
         Verdict::Applied => {
-            if !core.hot.order(id, Control { verb, key: message, reason }) {
+            if !core.hot.order(
+                id,
+                Control {
+                    verb,
+                    key: message,
+                    reason,
+                },
+            ) {
                 runner::activate(core, id.clone(), false);
             }
             Ok(())
@@ -227,15 +258,26 @@ async fn end_stopped(
     outcome: Bytes,
 ) -> Result<(), ControlError> {
     let outcome_key = core.keys.of(Kind::Outcome, id);
-    let state = core.read_one(&core.keys.of(Kind::State, id)).await?.and_then(|state| StateRecord::read(state).ok());
+    let state = core
+        .read_one(&core.keys.of(Kind::State, id))
+        .await?
+        .and_then(|state| StateRecord::read(state).ok());
     let steps = state.as_ref().map_or(0, |state| state.step);
     let end = match verb {
         Verb::Terminate => End::Terminated { reason },
         _ => End::Cancelled { reason },
     };
-    let ended = OutcomeRecord { end, time_ms: core.now_ms(), steps, output: Bytes::new() };
+    let ended = OutcomeRecord {
+        end,
+        time_ms: core.now_ms(),
+        steps,
+        output: Bytes::new(),
+    };
     let mut batch = Batch {
-        conditions: vec![core.fence.clone(), Condition::Equals(outcome_key.clone(), outcome)],
+        conditions: vec![
+            core.fence.clone(),
+            Condition::Equals(outcome_key.clone(), outcome),
+        ],
         writes: vec![Write::Put(outcome_key, record::encode(&ended))],
     };
     for kind in [Kind::State, Kind::Attempts, Kind::Ready, Kind::Given] {
@@ -243,15 +285,31 @@ async fn end_stopped(
     }
     for kind in [Kind::Side, Kind::Branch, Kind::Attempts, Kind::Message] {
         let records = core.read_all(core.keys.numbered_range(kind, id)).await?;
-        batch.writes.extend(records.into_iter().map(|(key, _)| Write::Delete(key)));
+        batch
+            .writes
+            .extend(records.into_iter().map(|(key, _)| Write::Delete(key)));
     }
-    let timers = state.map(|state| crate::join::timers_of(&state.operation)).unwrap_or_default();
-    batch.writes.extend(timers.into_iter().map(|due_ms| Write::Delete(core.keys.timer(id, due_ms))));
+    let timers = state
+        .map(|state| crate::join::timers_of(&state.operation))
+        .unwrap_or_default();
+    batch.writes.extend(
+        timers
+            .into_iter()
+            .map(|due_ms| Write::Delete(core.keys.timer(id, due_ms))),
+    );
     if let Some(parent) = &instance.parent {
         let message = core.keys.message(parent, core.now_ms(), core.next_message());
-        let payload = record::encode(&ChildEnd::Stopped(super::handle::ended(ended.end.clone()).to_string()));
-        let record = record::encode(&MessageRecord { signal: crate::child::ended(id), payload });
-        batch.writes.push(Write::Put(core.keys.of(Kind::Ready, parent), keys::nonce(&message)));
+        let payload = record::encode(&ChildEnd::Stopped(
+            super::handle::ended(ended.end.clone()).to_string(),
+        ));
+        let record = record::encode(&MessageRecord {
+            signal: crate::child::ended(id),
+            payload,
+        });
+        batch.writes.push(Write::Put(
+            core.keys.of(Kind::Ready, parent),
+            keys::nonce(&message),
+        ));
         batch.writes.push(Write::Put(message, record));
     }
     match core.committer.commit(batch).await.result? {

@@ -124,7 +124,10 @@ impl Core {
             entries: parts.entries,
             counters: Counters::default(),
             poison_limit: parts.poison_limit,
-            clock: Clock { base_ms: AtomicU64::new(now_ms), start: Instant::now() },
+            clock: Clock {
+                base_ms: AtomicU64::new(now_ms),
+                start: Instant::now(),
+            },
             waiters: Mutex::default(),
             stop: Stop::default(),
             message_count: AtomicU64::new(parts.epoch << 32),
@@ -189,14 +192,21 @@ impl Core {
             .into_iter()
             .map(|(key, value)| {
                 let record: MessageRecord = decode(&key, &value)?;
-                Ok(Message { key, signal: record.signal, payload: record.payload })
+                Ok(Message {
+                    key,
+                    signal: record.signal,
+                    payload: record.payload,
+                })
             })
             .collect()
     }
 
     pub(crate) async fn read_outcome(&self, id: &InstanceId) -> Result<Option<OutcomeRecord>, Error> {
         let key = self.keys.of(Kind::Outcome, id);
-        self.read_one(&key).await?.map(|value| decode(&key, &value)).transpose()
+        self.read_one(&key)
+            .await?
+            .map(|value| decode(&key, &value))
+            .transpose()
     }
 
     // Results.
@@ -211,7 +221,11 @@ impl Core {
     }
 
     pub(crate) fn announce(&self, id: &InstanceId, outcome: &OutcomeRecord) {
-        let waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let waiters = self
+            .waiters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
         for waiter in waiters.into_iter().flatten() {
             let _ = waiter.send(outcome.clone());
         }
@@ -219,14 +233,21 @@ impl Core {
 
     /// Nobody will ever be told: the engine has ended.
     pub(crate) fn forget_waiters(&self) {
-        self.waiters.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.waiters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     // The end of the engine.
 
     /// Whether the engine takes new work: no new attempt begins while it shuts down.
     pub(crate) fn check_running(&self) -> Result<(), Halt> {
-        if self.stop.draining.load(Ordering::Acquire) { Err(Halt::Shutdown) } else { Ok(()) }
+        if self.stop.draining.load(Ordering::Acquire) {
+            Err(Halt::Shutdown)
+        } else {
+            Ok(())
+        }
     }
 
     /// No new attempts begin; waiting instances leave.
@@ -317,5 +338,6 @@ impl Core {
 
 /// Decodes a record of the engine.
 pub(crate) fn decode<T: serde::de::DeserializeOwned>(key: &Bytes, value: &Bytes) -> Result<T, Error> {
-    codec::decode(value).map_err(|error| Error::Corrupt(format!("the record {key:?} cannot be read: {error}")))
+    codec::decode(value)
+        .map_err(|error| Error::Corrupt(format!("the record {key:?} cannot be read: {error}")))
 }

@@ -62,7 +62,9 @@ pub enum ResultError {
         error: String,
     },
     /// The engine has ended; the instance goes on with the next one.
-    #[error("the engine has ended before the instance `{id}`; it goes on when an engine opens the store again")]
+    #[error(
+        "the engine has ended before the instance `{id}`; it goes on when an engine opens the store again"
+    )]
     EngineEnded {
         /// The instance.
         id: InstanceId,
@@ -111,19 +113,30 @@ pub struct WorkflowHandle<W> {
 
 impl<W> Clone for WorkflowHandle<W> {
     fn clone(&self) -> Self {
-        WorkflowHandle { core: self.core.clone(), id: self.id.clone(), workflow: PhantomData }
+        WorkflowHandle {
+            core: self.core.clone(),
+            id: self.id.clone(),
+            workflow: PhantomData,
+        }
     }
 }
 
 impl<W> fmt::Debug for WorkflowHandle<W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("WorkflowHandle").field("id", &self.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("WorkflowHandle")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
 impl<W: Workflow> WorkflowHandle<W> {
     pub(crate) fn new(core: Arc<Core>, id: InstanceId) -> Self {
-        WorkflowHandle { core, id, workflow: PhantomData }
+        WorkflowHandle {
+            core,
+            id,
+            workflow: PhantomData,
+        }
     }
 
     /// The instance's id.
@@ -138,13 +151,24 @@ impl<W: Workflow> WorkflowHandle<W> {
     pub async fn result(&self) -> Result<W::Output, ResultError> {
         let outcome = self.outcome().await?;
         match outcome.end {
-            End::Blocked { reason } => Err(ResultError::Blocked { id: self.id.clone(), reason }),
-            End::Cancelled { reason } => Err(ResultError::Cancelled { id: self.id.clone(), reason }),
-            End::Terminated { reason } | End::Paused { reason } => {
-                Err(ResultError::Terminated { id: self.id.clone(), reason })
+            End::Blocked { reason } => Err(ResultError::Blocked {
+                id: self.id.clone(),
+                reason,
+            }),
+            End::Cancelled { reason } => Err(ResultError::Cancelled {
+                id: self.id.clone(),
+                reason,
+            }),
+            End::Terminated { reason } | End::Paused { reason } => Err(ResultError::Terminated {
+                id: self.id.clone(),
+                reason,
+            }),
+            End::Completed | End::Failed { .. } => {
+                Output::decode(&outcome.output).map_err(|error| ResultError::Output {
+                    id: self.id.clone(),
+                    error: error.to_string(),
+                })
             }
-            End::Completed | End::Failed { .. } => Output::decode(&outcome.output)
-                .map_err(|error| ResultError::Output { id: self.id.clone(), error: error.to_string() }),
         }
     }
 
@@ -153,8 +177,12 @@ impl<W: Workflow> WorkflowHandle<W> {
         let waiting = self.core.wait_for_outcome(&self.id);
         if let Some(outcome) = self.core.read_outcome(&self.id).await? {
             // One that an earlier program could not read may be on its way with this one.
-            let retried = matches!(outcome.end, End::Blocked { reason: BlockedReason::Undecodable { .. } })
-                && self.core.hot.contains(&self.id)
+            let retried = matches!(
+                outcome.end,
+                End::Blocked {
+                    reason: BlockedReason::Undecodable { .. }
+                }
+            ) && self.core.hot.contains(&self.id)
                 || matches!(outcome.end, End::Paused { .. });
             if !retried {
                 return Ok(outcome);
@@ -165,12 +193,17 @@ impl<W: Workflow> WorkflowHandle<W> {
         let instance = self.core.read_one(&key).await?.ok_or_else(not_found)?;
         let instance: InstanceRecord = decode(&key, &instance)?;
         if let Some(reason) = unknown(&self.core, &self.id, &instance).await? {
-            return Err(ResultError::Blocked { id: self.id.clone(), reason });
+            return Err(ResultError::Blocked {
+                id: self.id.clone(),
+                reason,
+            });
         }
         if self.core.is_stopped() {
             return Err(ResultError::EngineEnded { id: self.id.clone() });
         }
-        waiting.await.map_err(|_| ResultError::EngineEnded { id: self.id.clone() })
+        waiting
+            .await
+            .map_err(|_| ResultError::EngineEnded { id: self.id.clone() })
     }
 
     /// Where the instance stands, as the store has it.
@@ -178,7 +211,9 @@ impl<W: Workflow> WorkflowHandle<W> {
     /// # Errors
     /// When the store fails, or there is no such instance.
     pub async fn status(&self) -> Result<InstanceStatus, ResultError> {
-        status(&self.core, &self.id).await?.ok_or_else(|| ResultError::NotFound { id: self.id.clone() })
+        status(&self.core, &self.id)
+            .await?
+            .ok_or_else(|| ResultError::NotFound { id: self.id.clone() })
     }
 
     /// Sends a message to the instance; it is durable when the returned [`SendSignal`] has been awaited.
@@ -199,9 +234,21 @@ impl<W: Workflow> WorkflowHandle<W> {
     /// # assert_eq!(handle.result().await.unwrap(), "Ada");
     /// # });
     /// ```
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a message is given away, as its receiver gets it"
+    )]
     pub fn signal<S: Signal>(&self, message: S) -> SendSignal<'_> {
-        let payload = codec::encode(&message).map(Bytes::from).map_err(|error| error.to_string());
-        SendSignal { core: &self.core, id: &self.id, signal: S::NAME, payload, request_id: None }
+        let payload = codec::encode(&message)
+            .map(Bytes::from)
+            .map_err(|error| error.to_string());
+        SendSignal {
+            core: &self.core,
+            id: &self.id,
+            signal: S::NAME,
+            payload,
+            request_id: None,
+        }
     }
 }
 
@@ -217,7 +264,11 @@ pub struct SendSignal<'a> {
 
 impl fmt::Debug for SendSignal<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SendSignal").field("id", &self.id).field("signal", &self.signal).finish_non_exhaustive()
+        formatter
+            .debug_struct("SendSignal")
+            .field("id", &self.id)
+            .field("signal", &self.signal)
+            .finish_non_exhaustive()
     }
 }
 
@@ -258,11 +309,19 @@ async fn signal(
     let closed = || SignalError::Closed { id: id.clone() };
     let keys = [Kind::Instance, Kind::Outcome].map(|kind| core.keys.of(kind, id));
     let found = core.store.get(&keys).await?;
-    let [Some(instance), outcome] = &found[..] else { return Err(not_found()) };
-    let mut conditions = vec![core.fence.clone(), Condition::Equals(keys[0].clone(), instance.clone())];
+    let [Some(instance), outcome] = &found[..] else {
+        return Err(not_found());
+    };
+    let mut conditions = vec![
+        core.fence.clone(),
+        Condition::Equals(keys[0].clone(), instance.clone()),
+    ];
     let mut writes = Vec::with_capacity(3);
     let message = core.keys.message(id, core.now_ms(), core.next_message());
-    let record = record::encode(&MessageRecord { signal: name.to_owned(), payload });
+    let record = record::encode(&MessageRecord {
+        signal: name.to_owned(),
+        payload,
+    });
     writes.push(Write::Put(message.clone(), record));
     // The value tells a waiting instance's next batch that a message came.
     writes.push(Write::Put(core.keys.of(Kind::Ready, id), keys::nonce(&message)));
@@ -304,8 +363,13 @@ async fn signal(
 pub(crate) async fn status(core: &Core, id: &InstanceId) -> Result<Option<InstanceStatus>, store::Error> {
     let keys = [Kind::Instance, Kind::Outcome, Kind::State].map(|kind| core.keys.of(kind, id));
     let found = core.store.get(&keys).await?;
-    let [Some(instance), outcome, state] = &found[..] else { return Ok(None) };
-    let outcome = outcome.as_ref().map(|value| decode::<OutcomeRecord>(&keys[1], value)).transpose()?;
+    let [Some(instance), outcome, state] = &found[..] else {
+        return Ok(None);
+    };
+    let outcome = outcome
+        .as_ref()
+        .map(|value| decode::<OutcomeRecord>(&keys[1], value))
+        .transpose()?;
     if let Some(outcome) = outcome {
         return Ok(Some(ended(outcome.end)));
     }
@@ -328,20 +392,37 @@ pub(crate) fn ended(end: End) -> InstanceStatus {
 /// of this program only.
 pub(crate) fn open(core: &Core, instance: &InstanceRecord, state: Option<Bytes>) -> InstanceStatus {
     let Some(entry) = core.entries.get(instance.workflow.as_str()) else {
-        return InstanceStatus::Blocked { reason: BlockedReason::UnknownWorkflow { name: instance.workflow.clone() } };
+        return InstanceStatus::Blocked {
+            reason: BlockedReason::UnknownWorkflow {
+                name: instance.workflow.clone(),
+            },
+        };
     };
-    let Some(Ok(state)) = state.map(StateRecord::read) else { return InstanceStatus::Running { point: None } };
+    let Some(Ok(state)) = state.map(StateRecord::read) else {
+        return InstanceStatus::Running { point: None };
+    };
     if !entry.points.contains(&state.point.as_str()) {
-        return InstanceStatus::Blocked { reason: BlockedReason::UnknownPoint { point: state.point } };
+        return InstanceStatus::Blocked {
+            reason: BlockedReason::UnknownPoint { point: state.point },
+        };
     }
     if operation::is_task(&state.operation) {
-        InstanceStatus::Running { point: Some(state.point) }
+        InstanceStatus::Running {
+            point: Some(state.point),
+        }
     } else {
-        InstanceStatus::Waiting { on: operation::describe_encoded(&state.operation), point: state.point }
+        InstanceStatus::Waiting {
+            on: operation::describe_encoded(&state.operation),
+            point: state.point,
+        }
     }
 }
 
-async fn unknown(core: &Core, id: &InstanceId, instance: &InstanceRecord) -> Result<Option<BlockedReason>, store::Error> {
+async fn unknown(
+    core: &Core,
+    id: &InstanceId,
+    instance: &InstanceRecord,
+) -> Result<Option<BlockedReason>, store::Error> {
     let state = core.read_one(&core.keys.of(Kind::State, id)).await?;
     match open(core, instance, state) {
         InstanceStatus::Blocked { reason } => Ok(Some(reason)),

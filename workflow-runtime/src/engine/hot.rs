@@ -94,7 +94,10 @@ impl Hot {
 
     /// The pending order, if it is of this kind.
     pub(crate) fn ordered(&self, wanted: impl Fn(Verb) -> bool) -> Option<Control> {
-        lock(&self.control).as_ref().filter(|control| wanted(control.verb)).cloned()
+        lock(&self.control)
+            .as_ref()
+            .filter(|control| wanted(control.verb))
+            .cloned()
     }
 
     /// The order to cancel has been passed on.
@@ -151,7 +154,13 @@ impl HotMap {
         if part.contains_key(id) {
             return None;
         }
-        let hot = Arc::new(Hot { notify: Notify::new(), told: AtomicU64::new(u64::from(unread)), leave: AtomicBool::new(false), control: Mutex::default(), waker: AtomicWaker::new() });
+        let hot = Arc::new(Hot {
+            notify: Notify::new(),
+            told: AtomicU64::new(u64::from(unread)),
+            leave: AtomicBool::new(false),
+            control: Mutex::default(),
+            waker: AtomicWaker::new(),
+        });
         part.insert(id.clone(), hot.clone());
         Some(hot)
     }
@@ -201,7 +210,9 @@ impl HotMap {
         let mut waiting = lock(&self.waiting);
         waiting.push_back((id.clone(), Arc::downgrade(hot)));
         while waiting.len() > self.waiting_limit {
-            let Some((_, oldest)) = waiting.pop_front() else { break };
+            let Some((_, oldest)) = waiting.pop_front() else {
+                break;
+            };
             if let Some(oldest) = oldest.upgrade() {
                 oldest.ask_to_leave();
             }

@@ -27,7 +27,12 @@ pub struct ListFilter {
 impl Default for ListFilter {
     /// All instances, 100 on a page.
     fn default() -> Self {
-        ListFilter { workflow: None, closed: None, limit: 100, after: None }
+        ListFilter {
+            workflow: None,
+            closed: None,
+            limit: 100,
+            after: None,
+        }
     }
 }
 
@@ -95,8 +100,13 @@ pub(crate) async fn list(core: &Core, filter: ListFilter) -> Result<Page, Error>
             let Some((last, _)) = page.last() else { break };
             start = keys::after(last);
             for summary in summaries(core, page).await? {
-                let wanted = filter.workflow.as_ref().is_none_or(|name| *name == summary.workflow)
-                    && filter.closed.is_none_or(|closed| closed == summary.status.is_closed());
+                let wanted = filter
+                    .workflow
+                    .as_ref()
+                    .is_none_or(|name| *name == summary.workflow)
+                    && filter
+                        .closed
+                        .is_none_or(|closed| closed == summary.status.is_closed());
                 if !wanted {
                     continue;
                 }
@@ -111,7 +121,10 @@ pub(crate) async fn list(core: &Core, filter: ListFilter) -> Result<Page, Error>
             }
         }
     }
-    Ok(Page { instances, next: None })
+    Ok(Page {
+        instances,
+        next: None,
+    })
 }
 
 async fn summaries(core: &Core, page: Vec<(Bytes, Bytes)>) -> Result<Vec<InstanceSummary>, Error> {
@@ -127,8 +140,10 @@ async fn summaries(core: &Core, page: Vec<(Bytes, Bytes)>) -> Result<Vec<Instanc
     let found = core.store.get(&wanted).await?;
     let mut summaries = Vec::with_capacity(ids.len());
     for ((id, instance), (keys, found)) in ids.into_iter().zip(wanted.chunks(2).zip(found.chunks(2))) {
-        let outcome: Option<OutcomeRecord> =
-            found[0].as_ref().map(|value| decode(&keys[0], value)).transpose()?;
+        let outcome: Option<OutcomeRecord> = found[0]
+            .as_ref()
+            .map(|value| decode(&keys[0], value))
+            .transpose()?;
         let summary = match outcome {
             Some(outcome) => {
                 let closed = !outcome.end.is_open();
@@ -143,10 +158,20 @@ async fn summaries(core: &Core, page: Vec<(Bytes, Bytes)>) -> Result<Vec<Instanc
             }
             None => {
                 let state = found[1].clone();
-                let steps = state.clone().and_then(|state| StateRecord::read(state).ok()).map_or(0, |state| state.step);
+                let steps = state
+                    .clone()
+                    .and_then(|state| StateRecord::read(state).ok())
+                    .map_or(0, |state| state.step);
                 let status = handle::open(core, &instance, state);
                 let created_ms = instance.created_ms;
-                InstanceSummary { id, workflow: instance.workflow, status, created_ms, closed_ms: None, steps }
+                InstanceSummary {
+                    id,
+                    workflow: instance.workflow,
+                    status,
+                    created_ms,
+                    closed_ms: None,
+                    steps,
+                }
             }
         };
         summaries.push(summary);

@@ -4,6 +4,7 @@ mod builder;
 mod committer;
 mod control;
 pub(crate) mod core;
+mod describe;
 pub(crate) mod handle;
 pub(crate) mod hot;
 mod list;
@@ -20,8 +21,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use workflow_model::{InstanceId, InstanceStatus};
 
-pub use control::ControlError;
 pub use builder::{BuildError, EngineBuilder};
+pub use control::ControlError;
+pub use describe::{FailedAttempts, InstanceDetails};
 pub use handle::{ResultError, SendSignal, SignalError, WorkflowHandle};
 pub use list::{ListFilter, Page};
 pub use registry::Entry;
@@ -85,13 +87,19 @@ impl Drop for Owner {
 
 impl<R> Clone for WorkflowEngine<R> {
     fn clone(&self) -> Self {
-        WorkflowEngine { owner: self.owner.clone(), registry: PhantomData }
+        WorkflowEngine {
+            owner: self.owner.clone(),
+            registry: PhantomData,
+        }
     }
 }
 
 impl<R> fmt::Debug for WorkflowEngine<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("WorkflowEngine").field("store", &self.core().store).finish_non_exhaustive()
+        formatter
+            .debug_struct("WorkflowEngine")
+            .field("store", &self.core().store)
+            .finish_non_exhaustive()
     }
 }
 
@@ -128,7 +136,10 @@ impl<R: Registry> WorkflowEngine<R> {
 
 impl<R> WorkflowEngine<R> {
     fn new(core: Arc<Core>) -> Self {
-        WorkflowEngine { owner: Arc::new(Owner { core }), registry: PhantomData }
+        WorkflowEngine {
+            owner: Arc::new(Owner { core }),
+            registry: PhantomData,
+        }
     }
 
     fn core(&self) -> &Arc<Core> {
@@ -207,7 +218,10 @@ impl<R> WorkflowEngine<R> {
             let _ = core.committer.commit(batch).await;
         }
         core.forget_waiters();
-        ShutdownReport { drained: before.saturating_sub(interrupted), interrupted }
+        ShutdownReport {
+            drained: before.saturating_sub(interrupted),
+            interrupted,
+        }
     }
 
     /// Stops at once, as a crash of the process would, and returns when nothing of the engine runs any more.

@@ -31,7 +31,11 @@ pub struct Entry {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Entry").field("name", &self.name).field("points", &self.points).finish()
+        formatter
+            .debug_struct("Entry")
+            .field("name", &self.name)
+            .field("points", &self.points)
+            .finish()
     }
 }
 
@@ -66,9 +70,7 @@ fn describe<W: Workflow>() -> Description {
 }
 
 /// The entries of a registry, and what is wrong with it.
-pub(crate) fn collect<R: Registry>(
-    states: &States,
-) -> (HashMap<&'static str, Entry>, Vec<String>) {
+pub(crate) fn collect<R: Registry>(states: &States) -> (HashMap<&'static str, Entry>, Vec<String>) {
     struct Collector(Vec<Entry>);
     impl RegistryVisitor for Collector {
         fn workflow(&mut self, entry: Entry) {

@@ -44,7 +44,10 @@ pub(crate) async fn run_machine<W: Workflow>(input: Option<W>, mut context: Work
                 };
                 Ok((end, Bytes::from(encoded)))
             }
-            Err(error) => Err(Halt::Unencodable { variable: "the output".to_owned(), error: error.to_string() }),
+            Err(error) => Err(Halt::Unencodable {
+                variable: "the output".to_owned(),
+                error: error.to_string(),
+            }),
         },
         Err(halt) => Err(halt),
     };
@@ -63,14 +66,17 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
         Err(Halt::Cancelled { reason }) => (End::Cancelled { reason }, Bytes::new()),
         Err(Halt::Paused { reason }) => {
             // The order is carried out: it must not stop the instance again when it is resumed.
-            run.obsolete.extend(run.hot.ordered(|verb| verb == Verb::Pause).map(|order| order.key));
+            run.obsolete
+                .extend(run.hot.ordered(|verb| verb == Verb::Pause).map(|order| order.key));
             (End::Paused { reason }, Bytes::new())
         }
         Err(halt) => match halt.clone().blocks() {
             Some(reason) if run.starting.is_some() => {
                 // It never existed: the caller is told, and nothing is stored.
                 if let Some(starting) = run.starting.take() {
-                    let _ = starting.reply.send(Err(super::start::StartError::Refused { reason }));
+                    let _ = starting
+                        .reply
+                        .send(Err(super::start::StartError::Refused { reason }));
                 }
                 return Ended::Left(Halt::NotStarted);
             }
@@ -83,7 +89,12 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
     {
         return Ended::Left(Halt::Store(error));
     }
-    let outcome = OutcomeRecord { end, time_ms: run.core.now_ms(), steps: run.step, output };
+    let outcome = OutcomeRecord {
+        end,
+        time_ms: run.core.now_ms(),
+        steps: run.step,
+        output,
+    };
     match run.close(&outcome, sides).await {
         Ok(()) => Ended::Closed(outcome),
         Err(halt) => Ended::Left(halt),
@@ -91,7 +102,11 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
 }
 
 /// Polls the machine; a halt, a panic or an order from outside ends it.
-async fn guarded<T>(machine: impl Future<Output = T>, halts: &HaltSlot, hot: Option<&Hot>) -> Result<T, Halt> {
+async fn guarded<T>(
+    machine: impl Future<Output = T>,
+    halts: &HaltSlot,
+    hot: Option<&Hot>,
+) -> Result<T, Halt> {
     let mut machine = pin!(machine);
     std::future::poll_fn(|polling| {
         if let Some(hot) = hot {
@@ -109,7 +124,9 @@ async fn guarded<T>(machine: impl Future<Output = T>, halts: &HaltSlot, hot: Opt
                 Some(halt) => Poll::Ready(Err(halt)),
                 None => Poll::Pending,
             },
-            Err(payload) => Poll::Ready(Err(Halt::Panicked { message: panic_message(&*payload) })),
+            Err(payload) => Poll::Ready(Err(Halt::Panicked {
+                message: panic_message(&*payload),
+            })),
         }
     })
     .await
@@ -131,7 +148,9 @@ pub(crate) fn activate(core: &Arc<Core>, id: InstanceId, recovering: bool) {
     if core.check_running().is_err() {
         return;
     }
-    let Some(hot) = core.hot.enter(&id, true) else { return };
+    let Some(hot) = core.hot.enter(&id, true) else {
+        return;
+    };
     let core = core.clone();
     core.instance_begins();
     tokio::spawn(async move {
@@ -176,14 +195,32 @@ enum Loaded {
 async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: bool) -> Result<Loaded, Halt> {
     core.counters.loaded();
     let keys = &core.keys;
-    let wanted = [Kind::Instance, Kind::Outcome, Kind::State, Kind::Attempts, Kind::Ready, Kind::Given].map(|kind| keys.of(kind, id));
+    let wanted = [
+        Kind::Instance,
+        Kind::Outcome,
+        Kind::State,
+        Kind::Attempts,
+        Kind::Ready,
+        Kind::Given,
+    ]
+    .map(|kind| keys.of(kind, id));
     let found = core.store.get(&wanted).await.map_err(Halt::Store)?;
     let mut found = found.into_iter();
     let mut next = || found.next().flatten();
     let (instance, outcome, state, attempts, ready, given) = (next(), next(), next(), next(), next(), next());
-    let outcome: Option<OutcomeRecord> =
-        outcome.map(|value| decode(&wanted[1], &value)).transpose().map_err(Halt::Store)?;
-    let undecodable = matches!(&outcome, Some(OutcomeRecord { end: End::Blocked { reason: BlockedReason::Undecodable { .. } }, .. }));
+    let outcome: Option<OutcomeRecord> = outcome
+        .map(|value| decode(&wanted[1], &value))
+        .transpose()
+        .map_err(Halt::Store)?;
+    let undecodable = matches!(
+        &outcome,
+        Some(OutcomeRecord {
+            end: End::Blocked {
+                reason: BlockedReason::Undecodable { .. }
+            },
+            ..
+        })
+    );
     let (Some(instance), true) = (instance, outcome.is_none() || undecodable) else {
         clean_up(core, id, outcome.as_ref()).await;
         return Ok(Loaded::Nothing(Ended::Left(Halt::NotStarted)));
@@ -192,41 +229,60 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     let mut run = Run::new(core.clone(), hot.clone(), id.clone(), instance.token);
     run.shared.lock().ready = ready;
     run.parent = instance.parent;
-    run.given = given.map(|value| decode(&wanted[5], &value)).transpose().map_err(Halt::Store)?;
+    run.given = given
+        .map(|value| decode(&wanted[5], &value))
+        .transpose()
+        .map_err(Halt::Store)?;
     read_orders(core, hot, id).await?;
     if undecodable {
         run.obsolete.push(wanted[1].clone());
     }
     // What no code here can run stays as it is, for a program that can.
-    let Some(entry) = core.entries.get(instance.workflow.as_str()) else { return Err(Halt::NoSuchPoint) };
+    let Some(entry) = core.entries.get(instance.workflow.as_str()) else {
+        return Err(Halt::NoSuchPoint);
+    };
     let Some(state) = state else {
-        return Ok(match (entry.begin)(WorkflowContext::starting(run), &instance.input) {
-            Ok(machine) => Loaded::Machine(machine),
-            Err((error, context)) => {
-                Loaded::Nothing(finish(Err(Halt::undecodable("the input", error)), *context).await)
-            }
-        });
+        return Ok(
+            match (entry.begin)(WorkflowContext::starting(run), &instance.input) {
+                Ok(machine) => Loaded::Machine(machine),
+                Err((error, context)) => {
+                    Loaded::Nothing(finish(Err(Halt::undecodable("the input", error)), *context).await)
+                }
+            },
+        );
     };
     let state = match StateRecord::read(state) {
         Ok(state) => state,
         Err(error) => {
             let halt = Halt::undecodable("the state", error);
-            return Ok(Loaded::Nothing(finish(Err(halt), WorkflowContext::starting(run)).await));
+            return Ok(Loaded::Nothing(
+                finish(Err(halt), WorkflowContext::starting(run)).await,
+            ));
         }
     };
     if !entry.points.contains(&state.point.as_str()) {
         return Err(Halt::NoSuchPoint);
     }
     run.step = state.step;
-    let attempts: Option<AttemptsRecord> =
-        attempts.map(|value| decode(&wanted[3], &value)).transpose().map_err(Halt::Store)?;
+    let attempts: Option<AttemptsRecord> = attempts
+        .map(|value| decode(&wanted[3], &value))
+        .transpose()
+        .map_err(Halt::Store)?;
     let attempts = attempts.filter(|attempts| attempts.step == state.step);
     if recovering && operation::runs_code(&state.operation) {
-        let mut attempts = attempts.unwrap_or(AttemptsRecord { step: state.step, ..AttemptsRecord::default() });
+        let mut attempts = attempts.unwrap_or(AttemptsRecord {
+            step: state.step,
+            ..AttemptsRecord::default()
+        });
         attempts.crashes += 1;
         if attempts.crashes > core.poison_limit {
-            let reason = Halt::Poisoned { point: state.point.clone(), crashes: attempts.crashes };
-            return Ok(Loaded::Nothing(finish(Err(reason), WorkflowContext::starting(run)).await));
+            let reason = Halt::Poisoned {
+                point: state.point.clone(),
+                crashes: attempts.crashes,
+            };
+            return Ok(Loaded::Nothing(
+                finish(Err(reason), WorkflowContext::starting(run)).await,
+            ));
         }
         run.note_crash(attempts).await?;
     } else if let Some(attempts) = attempts {
@@ -235,11 +291,19 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     if operation::has_branches(&state.operation) {
         load_branches(core, &run).await?;
     }
-    let sides = core.read_all(keys.numbered_range(Kind::Side, id)).await.map_err(Halt::Store)?;
-    let sides = sides.into_iter().filter_map(|(key, value)| Some((Keys::side_of(&key)?, value))).collect();
+    let sides = core
+        .read_all(keys.numbered_range(Kind::Side, id))
+        .await
+        .map_err(Halt::Store)?;
+    let sides = sides
+        .into_iter()
+        .filter_map(|(key, value)| Some((Keys::side_of(&key)?, value)))
+        .collect();
     match WorkflowContext::resuming(run, &state, sides) {
         Ok(context) => Ok(Loaded::Machine((entry.resume)(context))),
-        Err((halt, run)) => Ok(Loaded::Nothing(finish(Err(halt), WorkflowContext::starting(*run)).await)),
+        Err((halt, run)) => Ok(Loaded::Nothing(
+            finish(Err(halt), WorkflowContext::starting(*run)).await,
+        )),
     }
 }
 
@@ -248,7 +312,11 @@ async fn read_orders(core: &Core, hot: &Hot, id: &InstanceId) -> Result<(), Halt
     for message in core.read_messages(id).await.map_err(Halt::Store)? {
         if let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.signal() == message.signal) {
             let reason = String::from_utf8_lossy(&message.payload).into_owned();
-            hot.order(Control { verb, key: message.key, reason });
+            hot.order(Control {
+                verb,
+                key: message.key,
+                reason,
+            });
         }
     }
     Ok(())
@@ -257,13 +325,24 @@ async fn read_orders(core: &Core, hot: &Hot, id: &InstanceId) -> Result<(), Halt
 /// Reads what the branches of the pending join or select have done.
 async fn load_branches(core: &Core, run: &Run) -> Result<(), Halt> {
     let scope = |key: &Bytes| core.keys.scope_of(&run.id, key).and_then(Scope::parse);
-    let done = core.read_all(core.keys.numbered_range(Kind::Branch, &run.id)).await.map_err(Halt::Store)?;
-    let attempts = core.read_all(core.keys.numbered_range(Kind::Attempts, &run.id)).await.map_err(Halt::Store)?;
+    let done = core
+        .read_all(core.keys.numbered_range(Kind::Branch, &run.id))
+        .await
+        .map_err(Halt::Store)?;
+    let attempts = core
+        .read_all(core.keys.numbered_range(Kind::Attempts, &run.id))
+        .await
+        .map_err(Halt::Store)?;
     let mut shared = run.shared.lock();
-    shared.done.extend(done.into_iter().filter_map(|(key, value)| Some((scope(&key)?, value))));
+    shared.done.extend(
+        done.into_iter()
+            .filter_map(|(key, value)| Some((scope(&key)?, value))),
+    );
     for (key, value) in attempts {
         if let Some(scope) = scope(&key) {
-            shared.attempts.insert(scope, decode(&key, &value).map_err(Halt::Store)?);
+            shared
+                .attempts
+                .insert(scope, decode(&key, &value).map_err(Halt::Store)?);
         }
     }
     Ok(())
@@ -271,12 +350,19 @@ async fn load_branches(core: &Core, run: &Run) -> Result<(), Halt> {
 
 /// Removes what points to an instance that has ended: a message that came at its last moment, a timer.
 async fn clean_up(core: &Arc<Core>, id: &InstanceId, outcome: Option<&OutcomeRecord>) {
-    let Ok(messages) = core.read_messages(id).await else { return };
-    let mut batch = Batch { conditions: vec![core.fence.clone()], writes: Vec::new() };
+    let Ok(messages) = core.read_messages(id).await else {
+        return;
+    };
+    let mut batch = Batch {
+        conditions: vec![core.fence.clone()],
+        writes: Vec::new(),
+    };
     batch.writes.push(Write::Delete(core.keys.of(Kind::Ready, id)));
     let blocked = outcome.is_some_and(|outcome| outcome.end.is_open());
     if !blocked {
-        batch.writes.extend(messages.into_iter().map(|Message { key, .. }| Write::Delete(key)));
+        batch
+            .writes
+            .extend(messages.into_iter().map(|Message { key, .. }| Write::Delete(key)));
     }
     let _ = core.committer.commit(batch).await;
 }

@@ -86,13 +86,22 @@ pub struct Start<W> {
 
 impl<W: Workflow> fmt::Debug for Start<W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Start").field("workflow", &W::NAME).field("id", &self.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Start")
+            .field("workflow", &W::NAME)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
 impl<W: Workflow> Start<W> {
     pub(crate) fn new(core: Arc<Core>, call: WorkflowCall<W>) -> Self {
-        Start { core, input: call.input, id: None, existing: ExistingId::default() }
+        Start {
+            core,
+            input: call.input,
+            id: None,
+            existing: ExistingId::default(),
+        }
     }
 
     /// Names the instance: 1 to 200 bytes without control characters. Without a name it gets a generated one.
@@ -108,7 +117,12 @@ impl<W: Workflow> Start<W> {
     }
 
     async fn start(self) -> Result<WorkflowHandle<W>, StartError> {
-        let Start { core, input, id, existing } = self;
+        let Start {
+            core,
+            input,
+            id,
+            existing,
+        } = self;
         core.check_running().map_err(|_| StartError::ShuttingDown)?;
         let generated = id.is_none();
         let token = core.new_token();
@@ -133,12 +147,20 @@ impl<W: Workflow> Start<W> {
         let encoded = match codec::encode(&input) {
             Ok(encoded) => Bytes::from(encoded),
             Err(error) => {
-                let reason = BlockedReason::Unencodable { variable: "the input".to_owned(), error: error.to_string() };
+                let reason = BlockedReason::Unencodable {
+                    variable: "the input".to_owned(),
+                    error: error.to_string(),
+                };
                 return Err(StartError::Refused { reason });
             }
         };
-        let header =
-            InstanceRecord { workflow: W::NAME.to_owned(), token, created_ms: core.now_ms(), input: encoded, parent: None };
+        let header = InstanceRecord {
+            workflow: W::NAME.to_owned(),
+            token,
+            created_ms: core.now_ms(),
+            input: encoded,
+            parent: None,
+        };
         match replaced {
             None => conditions.push(Condition::Absent(key.clone())),
             Some((instance, outcome_key, outcome)) => {
@@ -163,7 +185,11 @@ impl<W: Workflow> Start<W> {
             }
         };
         let mut run = Run::new(core.clone(), hot, id.clone(), token);
-        run.starting = Some(Starting { conditions, writes, reply });
+        run.starting = Some(Starting {
+            conditions,
+            writes,
+            reply,
+        });
         runner::spawn_new(&core, id.clone(), input, WorkflowContext::starting(run));
         match started.await {
             Ok(Ok(())) => Ok(WorkflowHandle::new(core, id)),
@@ -207,8 +233,12 @@ fn existing_instance<W: Workflow>(
     let outcome: Option<OutcomeRecord> = outcome.map(|value| decode(outcome_key, value)).transpose()?;
     let closed = outcome.is_some_and(|outcome| !outcome.end.is_open());
     match existing {
-        ExistingId::ReturnExisting if instance.workflow != W::NAME => {
-            Err(StartError::OtherWorkflow { id: id.clone(), found: instance.workflow, wanted: W::NAME })
+        ExistingId::ReturnExisting | ExistingId::RestartClosed if instance.workflow != W::NAME => {
+            Err(StartError::OtherWorkflow {
+                id: id.clone(),
+                found: instance.workflow,
+                wanted: W::NAME,
+            })
         }
         ExistingId::ReturnExisting => Ok(Existing::Return),
         ExistingId::RestartClosed if closed => Ok(Existing::Replace),
@@ -217,13 +247,20 @@ fn existing_instance<W: Workflow>(
 }
 
 /// Another start of the same id is on its way: its handle is good once its record is there.
-async fn wait_for_other<W: Workflow>(core: Arc<Core>, id: InstanceId) -> Result<WorkflowHandle<W>, StartError> {
+async fn wait_for_other<W: Workflow>(
+    core: Arc<Core>,
+    id: InstanceId,
+) -> Result<WorkflowHandle<W>, StartError> {
     let key = core.keys.of(Kind::Instance, &id);
     loop {
         if let Some(instance) = core.read_one(&key).await? {
             let instance: InstanceRecord = decode(&key, &instance)?;
             if instance.workflow != W::NAME {
-                return Err(StartError::OtherWorkflow { id, found: instance.workflow, wanted: W::NAME });
+                return Err(StartError::OtherWorkflow {
+                    id,
+                    found: instance.workflow,
+                    wanted: W::NAME,
+                });
             }
             return Ok(WorkflowHandle::new(core, id));
         }

@@ -34,7 +34,16 @@ struct Shard {
 
 impl Timers {
     pub(crate) fn new(shards: usize) -> Self {
-        Timers { shards: Mutex::new(vec![Shard { next_ms: 0, seen: None }; shards]), notify: Notify::new() }
+        Timers {
+            shards: Mutex::new(vec![
+                Shard {
+                    next_ms: 0,
+                    seen: None
+                };
+                shards
+            ]),
+            notify: Notify::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Shard>> {
@@ -44,7 +53,9 @@ impl Timers {
     /// A timer in the store that no instance in memory waits for any more.
     pub(crate) fn add(&self, shard: u16, due_ms: u64) {
         let mut shards = self.lock();
-        let Some(shard) = shards.get_mut(usize::from(shard)) else { return };
+        let Some(shard) = shards.get_mut(usize::from(shard)) else {
+            return;
+        };
         if due_ms < shard.next_ms {
             shard.next_ms = due_ms;
         }
@@ -59,7 +70,11 @@ impl Timers {
     }
 
     fn next_ms(&self) -> u64 {
-        self.lock().iter().map(|shard| shard.next_ms).min().unwrap_or(u64::MAX)
+        self.lock()
+            .iter()
+            .map(|shard| shard.next_ms)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 }
 
@@ -73,10 +88,14 @@ pub(crate) async fn run(core: Weak<Core>) {
         strong.follow_clock().await;
         let now_ms = strong.now_ms();
         for shard in strong.keys.shards() {
-            let due = strong.timers.lock().get(usize::from(shard)).is_some_and(|shard| shard.next_ms <= now_ms);
+            let due = strong
+                .timers
+                .lock()
+                .get(usize::from(shard))
+                .is_some_and(|shard| shard.next_ms <= now_ms);
             if due && fire(&strong, shard, now_ms).await.is_err() {
                 // The store cannot be read now: the shard stays due.
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
                 break;
             }
         }

@@ -7,9 +7,9 @@ use std::vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Durable;
 use crate::context::{Saver, WorkflowContext};
 use crate::halt::Halt;
-use crate::Durable;
 
 /// What a loop keeps across awaits.
 #[diagnostic::on_unimplemented(
@@ -125,7 +125,11 @@ impl<T: LoopItem> LoopState for ItemsLoop<T> {
         if let Some(last) = position.checked_sub(1) {
             items.nth(last);
         }
-        Ok(ItemsLoop { items, encoded: Ok(encoded), position })
+        Ok(ItemsLoop {
+            items,
+            encoded: Ok(encoded),
+            position,
+        })
     }
 }
 
@@ -153,13 +157,21 @@ pub trait IntoRangeLoop<T> {
 
 impl<T: Counter> IntoRangeLoop<T> for Range<T> {
     fn into_range_loop(self) -> RangeLoop<T> {
-        RangeLoop { next: Some(self.start), last: Some(self.end), inclusive: false }
+        RangeLoop {
+            next: Some(self.start),
+            last: Some(self.end),
+            inclusive: false,
+        }
     }
 }
 
 impl<T: Counter> IntoRangeLoop<T> for RangeFrom<T> {
     fn into_range_loop(self) -> RangeLoop<T> {
-        RangeLoop { next: Some(self.start), last: None, inclusive: false }
+        RangeLoop {
+            next: Some(self.start),
+            last: None,
+            inclusive: false,
+        }
     }
 }
 
@@ -168,7 +180,11 @@ impl<T: Counter> IntoRangeLoop<T> for RangeInclusive<T> {
         let (start, end) = (*self.start(), *self.end());
         // A range that was already run to its end is empty, although its bounds do not show it.
         let next = if self.is_empty() { None } else { Some(start) };
-        RangeLoop { next, last: Some(end), inclusive: true }
+        RangeLoop {
+            next,
+            last: Some(end),
+            inclusive: true,
+        }
     }
 }
 
@@ -200,9 +216,14 @@ impl ItemsStart {
         I::Item: LoopItem,
     {
         let items: Vec<I::Item> = source.into_iter().collect();
-        let encoded =
-            workflow_model::codec::encode(&items).map(bytes::Bytes::from).map_err(|error| error.to_string());
-        ItemsLoop { items: items.into_iter(), encoded, position: 0 }
+        let encoded = workflow_model::codec::encode(&items)
+            .map(bytes::Bytes::from)
+            .map_err(|error| error.to_string());
+        ItemsLoop {
+            items: items.into_iter(),
+            encoded,
+            position: 0,
+        }
     }
 }
 

@@ -17,8 +17,8 @@ pub use self::kept::{
     keep, tie,
 };
 pub use self::loops::{
-    Counter, Cursor, IntoRangeLoop, ItemsKind, ItemsLoop, ItemsStart, LoopItem, LoopState, Ordered, OrderedMut,
-    RangeKind, RangeLoop, RangeStart,
+    Counter, Cursor, IntoRangeLoop, ItemsKind, ItemsLoop, ItemsStart, LoopItem, LoopState, Ordered,
+    OrderedMut, RangeKind, RangeLoop, RangeStart,
 };
 pub use self::output::{AnyFailure, AnyOutput, ErrorFailure, Fails, OpaqueOutput, Output, ResultOutput};
 pub use crate::context::Saver;

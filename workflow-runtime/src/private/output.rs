@@ -32,7 +32,10 @@ pub trait OpaqueOutput {
 
 impl<T, E> OpaqueOutput for &Output<'_, Result<T, E>> {
     fn __failure(&self) -> Option<String> {
-        self.0.as_ref().err().map(|_| format!("an error of type `{}`", std::any::type_name::<E>()))
+        self.0
+            .as_ref()
+            .err()
+            .map(|_| format!("an error of type `{}`", std::any::type_name::<E>()))
     }
 }
 

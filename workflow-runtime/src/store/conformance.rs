@@ -353,7 +353,10 @@ async fn batch_limit(store: &dyn Store) {
         writes: vec![write],
     };
     let too_large = vec![puts(&[("other", "x")]), batch(fits(profile.batch_bytes + 1))];
-    let error = store.commit(&too_large).await.expect_err("a batch over the limit");
+    let error = store
+        .commit(&too_large)
+        .await
+        .expect_err("a batch over the limit");
     assert!(
         matches!(error, Error::TooLarge { limit, .. } if limit == profile.batch_bytes),
         "{error}"

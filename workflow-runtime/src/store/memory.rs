@@ -99,10 +99,7 @@ impl MemoryStore {
     fn apply(&self, group: &[Batch]) -> Result<Vec<Verdict>, Error> {
         group::check(group, BATCH_BYTES)?;
         let mut data = self.shared.data.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(group
-            .iter()
-            .map(|batch| apply_batch(&mut data, batch))
-            .collect())
+        Ok(group.iter().map(|batch| apply_batch(&mut data, batch)).collect())
     }
 }
 

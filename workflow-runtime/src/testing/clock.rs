@@ -29,7 +29,9 @@ const START_MS: u64 = 1_893_456_000_000;
 impl VirtualClock {
     /// A clock that begins now.
     pub fn new() -> Self {
-        VirtualClock { start: Instant::now() }
+        VirtualClock {
+            start: Instant::now(),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ const INSTANCE: &str = "crash-everywhere";
 const NAMESPACE: &str = "default";
 
 /// An instance that has not ended after so much (virtual) time hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
+const TIME_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), SignalError>> + Send + 'a>>;
 /// Sends a message under the name of its request.
@@ -216,7 +216,7 @@ where
         self
     }
 
-    /// After how much time, in tokio's time, an instance that has not ended counts as hanging; 30 days otherwise.
+    /// After how much time, in tokio's time, an instance that has not ended counts as hanging; 7 days otherwise.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
@@ -240,9 +240,18 @@ where
     pub async fn check(self) -> Result<CrashReport<W::Output>, CrashMismatch> {
         let first = self.run_once(&[]).await?;
         if let (Ended::Blocked(reason), false) = (&first.ended, self.may_block) {
-            return Err(CrashMismatch { text: format!("`{}` is blocked without any crash: {reason}", W::NAME) });
+            return Err(CrashMismatch {
+                text: format!("`{}` is blocked without any crash: {reason}", W::NAME),
+            });
         }
-        let reference = Reference { commits: first.commits, ended: first.ended, effects: first.lives[0].effects.clone() };
+        if first.leftovers > 0 {
+            return Err(self.mismatch(&[], &left_behind(first.leftovers)));
+        }
+        let reference = Reference {
+            commits: first.commits,
+            ended: first.ended,
+            effects: first.lives[0].effects.clone(),
+        };
         let (mut runs, mut crashes) = (1, 0);
         let plans: Vec<Vec<Crash>> = match &self.only {
             Some(only) => vec![only.clone()],
@@ -261,8 +270,19 @@ where
                 plan.pop();
             }
         }
-        let Reference { commits, ended, effects } = reference;
-        Ok(CrashReport { workflow: W::NAME, commits, runs, crashes, ended, effects })
+        let Reference {
+            commits,
+            ended,
+            effects,
+        } = reference;
+        Ok(CrashReport {
+            workflow: W::NAME,
+            commits,
+            runs,
+            crashes,
+            ended,
+            effects,
+        })
     }
 
     /// The places for a crash in a life with so many commits.
@@ -271,7 +291,10 @@ where
         let chosen = self.at_most.min(count);
         // The `n`-th of `chosen` places; they end with the last one.
         let places: BTreeSet<usize> = (1..=chosen).map(|n| n * count / chosen - 1).collect();
-        Crash::all(commits).enumerate().filter(move |(place, _)| places.contains(place)).map(|(_, crash)| crash)
+        Crash::all(commits)
+            .enumerate()
+            .filter(move |(place, _)| places.contains(place))
+            .map(|(_, crash)| crash)
     }
 
     async fn compare_one(
@@ -285,17 +308,25 @@ where
         } else if self.log.is_some() && !complete(&reference.effects, &run.lives) {
             "other effects than the repeats of the task that the crash interrupted".to_owned()
         } else if run.leftovers > 0 {
-            format!("{} records left behind by an instance that has ended", run.leftovers)
+            left_behind(run.leftovers)
         } else {
             return Ok(run);
         };
         let effects = report::compare(&reference.effects, &run.lives);
-        Err(self.mismatch(plan, &format!("{difference}\n  the run without a crash has {} commits\n{effects}", reference.commits)))
+        Err(self.mismatch(
+            plan,
+            &format!(
+                "{difference}\n  the run without a crash has {} commits\n{effects}",
+                reference.commits
+            ),
+        ))
     }
 
     fn mismatch(&self, plan: &[Crash], difference: &str) -> CrashMismatch {
         let (described, repeat) = (report::describe(plan), report::repeat(plan));
-        CrashMismatch { text: format!("`{}` {described}: {difference}\n  {repeat}", W::NAME) }
+        CrashMismatch {
+            text: format!("`{}` {described}: {difference}\n  {repeat}", W::NAME),
+        }
     }
 
     async fn run_once(&self, plan: &[Crash]) -> Result<Run<W::Output>, CrashMismatch> {
@@ -325,8 +356,17 @@ where
             // A step that was stored is not repeated. A message is stored at any time, also while a task runs.
             may_repeat |= matches!(crash, Some(Crash::Before(_))) || !self.script.is_empty();
             if let Some(ended) = ended {
-                let leftovers = if matches!(ended, Ended::Returned(_)) { leftovers(&memory).await } else { 0 };
-                return Ok(Run { ended, lives, commits: store.commits(), leftovers });
+                let leftovers = if matches!(ended, Ended::Returned(_)) {
+                    leftovers(&memory).await
+                } else {
+                    0
+                };
+                return Ok(Run {
+                    ended,
+                    lives,
+                    commits: store.commits(),
+                    leftovers,
+                });
             }
         }
     }
@@ -338,7 +378,10 @@ where
         client: &mut Client,
     ) -> Result<Option<Ended<W::Output>>, String> {
         let builder = WorkflowEngine::<R>::builder().store(store.clone());
-        let builder = self.engine.iter().fold(builder, |builder, configure| configure(builder));
+        let builder = self
+            .engine
+            .iter()
+            .fold(builder, |builder, configure| configure(builder));
         let engine = match builder.build().await {
             Ok(engine) => engine,
             Err(_) if store.is_crashed() => return Ok(None),
@@ -346,8 +389,9 @@ where
         };
         let ended = tokio::select! {
             biased;
-            () = store.crashed() => Ok(None),
+            // First: an answer that came before the crash is heard.
             ended = self.drive(&engine, client) => ended.map(Some),
+            () = store.crashed() => Ok(None),
         };
         engine.abort().await;
         match ended {
@@ -368,7 +412,10 @@ where
         engine: &WorkflowEngine<R>,
         client: &mut Client,
     ) -> Result<Ended<W::Output>, String> {
-        let start = engine.start((self.call)()).id(INSTANCE).on_existing(ExistingId::ReturnExisting);
+        let start = engine
+            .start((self.call)())
+            .id(INSTANCE)
+            .on_existing(ExistingId::ReturnExisting);
         let handle = match start.await {
             Ok(handle) => handle,
             Err(StartError::Refused { reason }) => return Ok(Ended::Blocked(reason.to_string())),
@@ -412,6 +459,10 @@ struct Run<T> {
     /// The commits of the last life.
     commits: u64,
     leftovers: usize,
+}
+
+fn left_behind(records: usize) -> String {
+    format!("{records} records left behind by an instance that has ended")
 }
 
 fn keys() -> Keys {

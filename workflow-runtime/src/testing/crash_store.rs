@@ -54,7 +54,10 @@ impl CrashStore {
             Some(Crash::Before(commit)) => FaultPlan::none().crash_before_commit(commit),
             Some(Crash::After(commit)) => FaultPlan::none().crash_after_commit(commit),
         };
-        CrashStore { faulty: FaultyStore::new(memory, plan), crashed: watch::Sender::new(false) }
+        CrashStore {
+            faulty: FaultyStore::new(memory, plan),
+            crashed: watch::Sender::new(false),
+        }
     }
 
     pub(super) fn commits(&self) -> u64 {

@@ -68,12 +68,18 @@ impl EffectLog {
 
     /// Notes an effect of an attempt of a task.
     pub fn record(&self, context: &TaskContext, text: impl Into<String>) {
-        self.lock().push(Effect { place: Some((context.step, context.attempt)), text: text.into() });
+        self.lock().push(Effect {
+            place: Some((context.step, context.attempt)),
+            text: text.into(),
+        });
     }
 
     /// Notes an effect of which only the text is known. Each one counts as a task of its own.
     pub fn note(&self, text: impl Into<String>) {
-        self.lock().push(Effect { place: None, text: text.into() });
+        self.lock().push(Effect {
+            place: None,
+            text: text.into(),
+        });
     }
 
     /// All effects so far.
@@ -103,7 +109,10 @@ impl EffectLog {
 
     /// What was noted from `start` on.
     pub(super) fn since(&self, start: usize) -> Vec<Effect> {
-        self.lock().get(start..).map(<[Effect]>::to_vec).unwrap_or_default()
+        self.lock()
+            .get(start..)
+            .map(<[Effect]>::to_vec)
+            .unwrap_or_default()
     }
 }
 
@@ -122,11 +131,19 @@ pub(super) fn complete(expected: &[Effect], lives: &[Life]) -> bool {
     for life in lives {
         let mut next = BTreeSet::new();
         for end in reached {
-            let begin = if life.may_repeat { begin_of_task(expected, end) } else { end };
+            let begin = if life.may_repeat {
+                begin_of_task(expected, end)
+            } else {
+                end
+            };
             for start in begin..=end {
                 if expected[start..].starts_with(&life.effects) {
                     // A crash inside of a repeat does not take back what happened before it.
-                    next.insert((start + life.effects.len()).max(if life.effects.is_empty() { end } else { 0 }));
+                    next.insert((start + life.effects.len()).max(if life.effects.is_empty() {
+                        end
+                    } else {
+                        0
+                    }));
                 }
             }
         }
@@ -138,7 +155,10 @@ pub(super) fn complete(expected: &[Effect], lives: &[Life]) -> bool {
 /// Where the effects of the task begin whose effects were seen up to `end`.
 fn begin_of_task(expected: &[Effect], end: usize) -> usize {
     let Some(last) = end.checked_sub(1) else { return 0 };
-    let same = expected[..last].iter().rev().take_while(|effect| effect.is_of_same_task(&expected[last]));
+    let same = expected[..last]
+        .iter()
+        .rev()
+        .take_while(|effect| effect.is_of_same_task(&expected[last]));
     last - same.count()
 }
 
@@ -159,7 +179,10 @@ mod tests {
         let lives: Vec<Life> = lives
             .iter()
             .enumerate()
-            .map(|(index, texts)| Life { effects: effects(texts), may_repeat: may_repeat && index > 0 })
+            .map(|(index, texts)| Life {
+                effects: effects(texts),
+                may_repeat: may_repeat && index > 0,
+            })
             .collect();
         complete(&effects(expected), &lives)
     }
@@ -190,8 +213,16 @@ mod tests {
             ("1a 2b", &["1a", "1a", "1a 2b"], true, false),
             ("1a 2b", &["1a", "", "1a 2b"], true, false),
         ] {
-            assert_eq!(check(expected, lives, true), repeating, "{expected:?} {lives:?} with repeats");
-            assert_eq!(check(expected, lives, false), exact, "{expected:?} {lives:?} without repeats");
+            assert_eq!(
+                check(expected, lives, true),
+                repeating,
+                "{expected:?} {lives:?} with repeats"
+            );
+            assert_eq!(
+                check(expected, lives, false),
+                exact,
+                "{expected:?} {lives:?} without repeats"
+            );
         }
     }
 }

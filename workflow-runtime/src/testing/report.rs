@@ -66,7 +66,14 @@ impl<T> CrashReport<T> {
 
 impl<T: fmt::Debug> fmt::Display for CrashReport<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CrashReport { workflow, commits, runs, crashes, effects, .. } = self;
+        let CrashReport {
+            workflow,
+            commits,
+            runs,
+            crashes,
+            effects,
+            ..
+        } = self;
         let effects = effects.len();
         write!(
             formatter,

@@ -31,12 +31,20 @@ async fn quiet(n: u32) -> u32 {
 
 #[task(retry(max_attempts = 3, backoff = fixed("1h")))]
 async fn fragile(context: &TaskContext, n: u32) -> Result<u32, String> {
-    if context.attempt() < 3 { Err(format!("attempt {}", context.attempt())) } else { Ok(n) }
+    if context.attempt() < 3 {
+        Err(format!("attempt {}", context.attempt()))
+    } else {
+        Ok(n)
+    }
 }
 
 #[task]
 async fn checked(n: u32) -> Result<u32, String> {
-    if n % 2 == 0 { Ok(n) } else { Err(format!("{n} is odd")) }
+    if n % 2 == 0 {
+        Ok(n)
+    } else {
+        Err(format!("{n} is odd"))
+    }
 }
 
 #[workflow]
@@ -68,7 +76,10 @@ async fn fanned_out(numbers: Vec<u32>) -> (Vec<u32>, u32) {
 
 #[tokio::test(start_paused = true)]
 async fn a_fan_out_gives_its_outputs_in_order() {
-    let report = crash_everywhere::<fanned_out, _>(|| fanned_out((0..7).collect())).twice().run().await;
+    let report = crash_everywhere::<fanned_out, _>(|| fanned_out((0..7).collect()))
+        .twice()
+        .run()
+        .await;
     assert_eq!(report.result(), Some(&((0..7).map(|n| n * 10).collect(), 2100)));
 }
 
@@ -109,7 +120,10 @@ async fn a_select_is_decided_once() {
             .twice()
             .run()
             .await;
-        assert_eq!(report.result().map(String::as_str), Some("lamp approved by Ada (10), note 7"));
+        assert_eq!(
+            report.result().map(String::as_str),
+            Some("lamp approved by Ada (10), note 7")
+        );
         let report = crash_everywhere::<approved, _>(|| approved("lamp".to_owned()))
             .engine(move |builder| builder.waiting_in_memory(waiting))
             .pause(std::time::Duration::from_secs(3 * 86_400))
@@ -145,7 +159,9 @@ async fn branches_nest() {
 #[workflow]
 async fn part(n: u32) -> Result<u32, String> {
     sleep("1h").await;
-    if n == 13 { return Err("unlucky".to_owned()) }
+    if n == 13 {
+        return Err("unlucky".to_owned());
+    }
     Ok(quiet(n).await)
 }
 
@@ -190,7 +206,12 @@ async fn in_branches(n: u32) -> u32 {
 #[tokio::test(start_paused = true)]
 async fn each_branch_has_a_key_of_its_own() {
     let log = EffectLog::new();
-    let engine = WorkflowEngine::<in_branches>::builder().in_memory().state(log.clone()).build().await.unwrap();
+    let engine = WorkflowEngine::<in_branches>::builder()
+        .in_memory()
+        .state(log.clone())
+        .build()
+        .await
+        .unwrap();
     let handle = engine.start(in_branches(1)).await.unwrap();
     assert_eq!(handle.result().await.unwrap(), 30);
 }

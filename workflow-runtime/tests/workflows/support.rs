@@ -134,20 +134,41 @@ where
     let log = EffectLog::new();
     let kit = || {
         let kit = crash_everywhere::<W, W>(call).effects(&log).at_most(places);
-        notes.iter().fold(kit, |kit, note| kit.signal(Note(*note)).pause(std::time::Duration::from_millis(1)))
+        notes.iter().fold(kit, |kit, note| {
+            kit.signal(Note(*note)).pause(std::time::Duration::from_millis(1))
+        })
     };
     let report = kit().check().await.map_err(|mismatch| mismatch.to_string())?;
-    let mut reports = vec![kit().evicting().check().await.map_err(|mismatch| mismatch.to_string())?];
-    if report.commits() <= 6 {
-        reports.push(kit().twice().check().await.map_err(|mismatch| mismatch.to_string())?);
+    let mut reports = vec![
+        kit()
+            .evicting()
+            .at_most(places.min(24))
+            .check()
+            .await
+            .map_err(|mismatch| mismatch.to_string())?,
+    ];
+    if report.commits() <= 5 {
+        reports.push(
+            kit()
+                .twice()
+                .check()
+                .await
+                .map_err(|mismatch| mismatch.to_string())?,
+        );
     }
     reports.push(report);
     for report in &reports {
         if report.result() != Some(&expected) {
-            return Err(format!("the workflow gives\n  {:?}, its plain twin\n  {expected:?}", report.result()));
+            return Err(format!(
+                "the workflow gives\n  {:?}, its plain twin\n  {expected:?}",
+                report.result()
+            ));
         }
         if report.effects() != effects {
-            return Err(format!("the workflow's effects\n  {:?}, its twin's\n  {effects:?}", report.effects()));
+            return Err(format!(
+                "the workflow's effects\n  {:?}, its twin's\n  {effects:?}",
+                report.effects()
+            ));
         }
     }
     reports.pop().ok_or_else(|| "no report".to_owned())
@@ -159,8 +180,8 @@ where
 macro_rules! twin {
     (
         async fn $name:ident($($params:tt)*) -> $out:ty { $($body:tt)* }
-        $(signals $notes:expr;)?
         $call:ident($($args:expr),*)
+        $(signals $notes:expr)?
     ) => {
         #[allow(warnings, clippy::all, clippy::pedantic)]
         pub mod $name {
@@ -198,7 +219,11 @@ macro_rules! twin {
 pub fn report(name: &str, check: fn() -> Twin<Result<(), String>>) {
     let run = move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+        let runtime = runtime
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
         runtime.block_on(check())
     };
     let outcome = match std::thread::spawn(run).join() {

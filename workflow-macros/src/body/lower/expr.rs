@@ -172,7 +172,8 @@ impl Lowerer<'_> {
             }
             Expr::Binary(inner) => {
                 let mut parts = vec![(*inner.left).clone(), (*inner.right).clone()];
-                self.sequence(&mut parts, false);
+                // A comparison borrows its sides.
+                self.sequence(&mut parts, if hoist::compares(&inner.op) { 2 } else { 0 });
                 *inner.right = parts.remove(1);
                 *inner.left = parts.remove(0);
             }
@@ -186,7 +187,7 @@ impl Lowerer<'_> {
             Expr::Call(inner) => {
                 let mut parts = vec![(*inner.func).clone()];
                 parts.extend(inner.args.iter().cloned());
-                self.sequence(&mut parts, false);
+                self.sequence(&mut parts, 0);
                 *inner.func = parts.remove(0);
                 inner
                     .args
@@ -197,7 +198,7 @@ impl Lowerer<'_> {
             Expr::MethodCall(inner) => {
                 let mut parts = vec![(*inner.receiver).clone()];
                 parts.extend(inner.args.iter().cloned());
-                self.sequence(&mut parts, true);
+                self.sequence(&mut parts, 1);
                 *inner.receiver = parts.remove(0);
                 inner
                     .args
@@ -207,18 +208,18 @@ impl Lowerer<'_> {
             }
             Expr::Index(inner) => {
                 let mut parts = vec![(*inner.expr).clone(), (*inner.index).clone()];
-                self.sequence(&mut parts, true);
+                self.sequence(&mut parts, 1);
                 *inner.index = parts.remove(1);
                 *inner.expr = parts.remove(0);
             }
-            Expr::Array(inner) => self.sequence_punctuated(inner.elems.iter_mut()),
-            Expr::Tuple(inner) => self.sequence_punctuated(inner.elems.iter_mut()),
+            Expr::Array(inner) => self.sequence_punctuated(inner.elems.iter_mut(), 0),
+            Expr::Tuple(inner) => self.sequence_punctuated(inner.elems.iter_mut(), 0),
             Expr::Struct(inner) => {
                 for field in &mut inner.fields {
                     field.colon_token.get_or_insert_with(Default::default);
                 }
                 let fields = inner.fields.iter_mut().map(|field| &mut field.expr);
-                self.sequence_punctuated(fields.chain(inner.rest.as_deref_mut()));
+                self.sequence_punctuated(fields.chain(inner.rest.as_deref_mut()), 0);
             }
             Expr::Repeat(inner) => *inner.expr = self.operand(&inner.expr),
             Expr::Range(inner) => {
@@ -227,7 +228,7 @@ impl Lowerer<'_> {
                     .as_deref_mut()
                     .into_iter()
                     .chain(inner.end.as_deref_mut());
-                self.sequence_punctuated(ends);
+                self.sequence_punctuated(ends, 0);
             }
             Expr::Macro(inner) => self.macro_(inner),
             Expr::If(_) | Expr::Match(_) | Expr::Loop(_) | Expr::Block(_) => return self.joined(&expr, None),
@@ -272,16 +273,23 @@ impl Lowerer<'_> {
     fn macro_(&mut self, expr: &mut ExprMacro) {
         match macros::parse(&expr.mac) {
             Some(macros::Known::List { mut args, format, .. }) => {
-                let named = |arg: &Expr| format && matches!(arg, Expr::Assign(_));
+                let named = |arg: &Expr| format.is_some() && matches!(arg, Expr::Assign(_));
                 let values = args
                     .iter_mut()
                     .map(|arg| if named(arg) { named_value(arg) } else { arg });
-                self.sequence_punctuated(values);
+                // All but these borrow their arguments.
+                let by_value = expr
+                    .mac
+                    .path
+                    .segments
+                    .last()
+                    .is_some_and(|last| last.ident == "vec" || last.ident == "dbg");
+                self.sequence_punctuated(values, if by_value { 0 } else { usize::MAX });
                 expr.mac.tokens = quote::quote!(#args);
             }
             Some(macros::Known::Repeat { value, count }) => {
                 let mut parts = vec![value, count];
-                self.sequence(&mut parts, false);
+                self.sequence(&mut parts, 0);
                 let (value, count) = (&parts[0], &parts[1]);
                 expr.mac.tokens = quote::quote!(#value; #count);
             }
@@ -293,18 +301,18 @@ impl Lowerer<'_> {
         }
     }
 
-    fn sequence_punctuated<'e>(&mut self, exprs: impl Iterator<Item = &'e mut Expr>) {
+    fn sequence_punctuated<'e>(&mut self, exprs: impl Iterator<Item = &'e mut Expr>, places: usize) {
         let slots: Vec<&mut Expr> = exprs.collect();
         let mut parts: Vec<Expr> = slots.iter().map(|slot| (**slot).clone()).collect();
-        self.sequence(&mut parts, false);
+        self.sequence(&mut parts, places);
         slots.into_iter().zip(parts).for_each(|(slot, part)| *slot = part);
     }
 
     /// Lowers sub-expressions that are evaluated from left to right. What stands before an await and could be observed
     /// there is evaluated into a temporary.
     ///
-    /// With `place_first` the first one is a place that stays where it is, as the receiver of a method that borrows it.
-    fn sequence(&mut self, parts: &mut [Expr], place_first: bool) {
+    /// The first `places` of them are places that stay where they are, as the receiver of a method that borrows it.
+    fn sequence(&mut self, parts: &mut [Expr], places: usize) {
         let Some(last) = parts.iter().rposition(|part| self.needs(part)) else {
             return;
         };
@@ -315,7 +323,7 @@ impl Lowerer<'_> {
                 *part = self.operand(part);
             }
             let later = &rest[..last - index];
-            let waits = if place_first && index == 0 {
+            let waits = if index < places {
                 hoist::place_can_wait(part, later)
             } else {
                 hoist::can_wait(part, later)

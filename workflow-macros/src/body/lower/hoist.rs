@@ -64,6 +64,17 @@ fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>, methods: boo
         found: bool,
     }
     impl Finder<'_> {
+        /// The left side of an assignment, which may be a pattern.
+        fn assigned(&mut self, left: &Expr) {
+            match left {
+                Expr::Tuple(inner) => inner.elems.iter().for_each(|elem| self.assigned(elem)),
+                Expr::Array(inner) => inner.elems.iter().for_each(|elem| self.assigned(elem)),
+                Expr::Call(inner) => inner.args.iter().for_each(|arg| self.assigned(arg)),
+                Expr::Struct(inner) => inner.fields.iter().for_each(|field| self.assigned(&field.expr)),
+                place => self.root(place),
+            }
+        }
+
         fn root(&mut self, mut place: &Expr) {
             loop {
                 place = match place {
@@ -84,7 +95,7 @@ fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>, methods: boo
     impl<'ast> Visit<'ast> for Finder<'_> {
         fn visit_expr(&mut self, expr: &'ast Expr) {
             match expr {
-                Expr::Assign(assign) => self.root(&assign.left),
+                Expr::Assign(assign) => self.assigned(&assign.left),
                 Expr::Binary(binary) if assigns(&binary.op) => self.root(&binary.left),
                 Expr::Reference(reference) if reference.mutability.is_some() => self.root(&reference.expr),
                 Expr::MethodCall(call) if self.methods => self.root(&call.receiver),
@@ -100,6 +111,13 @@ fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>, methods: boo
     };
     finder.visit_expr(expr);
     finder.found
+}
+
+pub(super) fn compares(op: &BinOp) -> bool {
+    matches!(
+        op,
+        BinOp::Eq(_) | BinOp::Ne(_) | BinOp::Lt(_) | BinOp::Le(_) | BinOp::Gt(_) | BinOp::Ge(_)
+    )
 }
 
 pub(super) fn assigns(op: &BinOp) -> bool {

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fjall::{AbstractTree, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 
-use super::{journal, shrink};
+use super::journal;
+use super::mend::{Mended, mend};
 use crate::store::overlay::Overlay;
 use crate::store::{Durability, Error, MAX_KEY_BYTES};
 
@@ -20,8 +21,6 @@ use crate::store::{Durability, Error, MAX_KEY_BYTES};
 const SEALED_BUFFERS: usize = 3;
 /// Unsorted tables that wait for compaction; a writer waits until there are fewer.
 const UNSORTED_TABLES: usize = 20;
-/// A longer journal is shrunk before the tree reads it, if not more than that many bytes of it still count.
-const SHRUNK_BYTES: usize = 4 << 20;
 /// Keeps the tree from rotating its write buffers by itself.
 const NEVER: u64 = u64::MAX;
 /// One writes full buffers to the disk while the other one compacts, so that a writer seldom waits for a compaction.
@@ -45,6 +44,8 @@ pub(super) struct Database {
     mode: PersistMode,
     write_buffer_bytes: u64,
     tree: PathBuf,
+    /// The active journal that was there before the opening.
+    found: Option<Mended>,
 }
 
 /// Why a write failed. The database takes no further write and must be closed and opened anew.
@@ -60,8 +61,7 @@ impl Database {
     /// Opens or creates the tree. A torn end of the journal is cut off first, and so are failed writes: the entries
     /// from `cut_from` on.
     pub(super) fn open(settings: &Settings, cut_from: Option<u64>) -> Result<Self, Error> {
-        journal::mend(&settings.tree, settings.durability, cut_from)?;
-        shrink::shrink(&settings.tree, SHRUNK_BYTES)?;
+        let found = mend(&settings.tree, settings.durability, cut_from)?;
         // The tree trusts its own files in places, so that garbage in them may panic.
         let opened = panic::catch_unwind(AssertUnwindSafe(|| {
             let database = fjall::Database::builder(&settings.tree)
@@ -92,6 +92,7 @@ impl Database {
             mode,
             write_buffer_bytes: settings.write_buffer_bytes,
             tree: settings.tree.clone(),
+            found,
         })
     }
 
@@ -150,8 +151,9 @@ impl Database {
             .collect()
     }
 
-    /// Writes everything that the group changes: one journal entry, one sync if the store is synced.
-    pub(super) fn write(&self, group: &Overlay) -> Result<(), WriteError> {
+    /// Writes everything that the group changes: one journal entry, one sync if the store is synced. Returns the entry's
+    /// length.
+    pub(super) fn write(&self, group: &Overlay) -> Result<u64, WriteError> {
         self.wait_for_room()?;
         let mut batch =
             OwnedWriteBatch::with_capacity(self.database.clone(), group.len()).durability(Some(self.mode));
@@ -173,7 +175,37 @@ impl Database {
             // The group is durable already. What cannot be rotated now is rotated after a later group.
             let _ = self.data.rotate_memtable();
         }
-        Ok(())
+        let pairs = group.writes();
+        Ok(journal::entry_bytes(
+            pairs.map(|(key, value)| (key.len(), value.map_or(0, Bytes::len))),
+        ))
+    }
+
+    /// The journal at the opening, if there was one.
+    pub(super) fn found(&self) -> Option<&Mended> {
+        self.found.as_ref()
+    }
+
+    /// The active journal, if the tree writes at its end, wherever that is. It does so where it found the file; in one
+    /// that it made itself it counts the place on its own.
+    pub(super) fn appended_journal(&self) -> Option<PathBuf> {
+        let active = journal::active(&self.tree).ok().flatten()?;
+        let found = self.found.as_ref()?;
+        (found.path == active).then_some(active)
+    }
+
+    /// No full write buffer is on its way to the disk, so that the tree leaves its journal alone.
+    pub(super) fn is_calm(&self) -> bool {
+        self.data.tree.sealed_memtable_count() == 0 && self.database.outstanding_flushes() == 0
+    }
+
+    pub(super) fn is_compacting(&self) -> bool {
+        self.database.active_compactions() > 0
+    }
+
+    /// What was written up to this number is in the tree's files.
+    pub(super) fn flushed(&self) -> Option<u64> {
+        self.data.tree.get_highest_persisted_seqno()
     }
 
     /// Closes the tree and returns when nothing of it is left that could still write to its files.
@@ -189,7 +221,7 @@ impl Database {
         drop(supervisor);
         let start = Instant::now();
         while Arc::strong_count(&witness) > 1 && start.elapsed() < RELEASE_LIMIT {
-            std::thread::sleep(10 * PAUSE);
+            std::thread::sleep(PAUSE);
         }
     }
 

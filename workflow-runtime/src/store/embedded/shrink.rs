@@ -1,161 +1,216 @@
-//! Shortens the tree's journal before the tree is opened, where most of it is overwritten by itself.
+//! Puts a shorter journal in a longer one's place, such that a process which dies at any moment loses nothing.
 //!
-//! The tree replays its journal item by item, at about a microsecond each, also those that a later one replaces. A few
-//! records that are written again and again, as those of workflows are, would make the time to open grow with the number
-//! of steps. So only the last item of each key is kept, in its entry, under the entry's number; the new file replaces the
-//! old one at once. Nobody can miss what is left out: snapshots do not outlive a process.
+//! Before the tree is open it is a new file, renamed over the old one ([`replace`]). But an open tree keeps its file:
+//! it appends to it, wherever its name leads. So there the content is exchanged ([`rewrite`]), while nobody writes:
+//!
+//! 1. The new content becomes the file `N.jnl.live`: written under another name, synced ([`draft`], which nobody has to
+//!    wait for), renamed, the folder synced.
+//! 2. `N.jnl` is emptied, and gets the new content; it is synced.
+//! 3. `N.jnl.live` is deleted and the folder synced; only then the next group may be written.
+//!
+//! While `N.jnl.live` exists it holds all that counts, and no group came after it. So who opens the tree and finds one
+//! renames it to `N.jnl` ([`finish`]).
 
-use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::folder::sync_folder;
-use super::journal::{active, read_entry, split_item, write_entry};
-use crate::store::Error;
 
-/// Shrinks the active journal in the tree's folder if it is longer than `limit`, but no more than `limit` bytes count.
-pub(super) fn shrink(tree: &Path, limit: usize) -> Result<(), Error> {
-    let unavailable = |error: io::Error| Error::Unavailable(format!("`{}`: {error}", tree.display()));
-    let Some(path) = active(tree).map_err(unavailable)? else {
-        return Ok(());
+const DRAFT: &str = "jnl.new";
+const LIVE: &str = "jnl.live";
+
+/// What [`rewrite`] has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Drafted,
+    Named,
+    Emptied,
+    Written,
+    Deleted,
+}
+
+/// Replaces the journal of a closed tree; `false` where there is no space for it, which changes nothing.
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<bool> {
+    if !draft(path, content) {
+        return Ok(false);
+    }
+    // If it is not certain which of the two the folder holds, nothing more may be written to either.
+    fs::rename(path.with_extension(DRAFT), path)?;
+    sync_parent(path)?;
+    Ok(true)
+}
+
+/// Writes the new content under a name that nobody reads; `false` where there is no space for it.
+pub(super) fn draft(path: &Path, content: &[u8]) -> bool {
+    let draft = path.with_extension(DRAFT);
+    let write = || {
+        let mut file = File::create(&draft)?;
+        file.write_all(content)?;
+        file.sync_all()
     };
-    let draft = path.with_extension("jnl.new");
-    let Some(latest) = Latest::find(&path, limit).map_err(unavailable)? else {
-        return Ok(());
-    };
-    // It is not needed: where there is no space for it, the tree reads the long one.
-    if latest.copy(&path, &draft).is_err() {
+    let is_written: io::Result<()> = write();
+    if is_written.is_err() {
         let _ = fs::remove_file(&draft);
-        return Ok(());
     }
-    // But if it is not certain which of the two the folder holds, nothing more may be written to either.
-    fs::rename(&draft, &path)
-        .and_then(|()| sync_folder(tree))
-        .map_err(unavailable)
+    is_written.is_ok()
 }
 
-/// The number of the entry that writes each key last.
-struct Latest(HashMap<Vec<u8>, (u64, usize)>);
+/// Replaces the content of a journal to which an open tree appends, but not now, by the [`draft`]. After a failure the
+/// tree must be closed, and [`finish`] called. Calls `step` after each step; a test may fail there.
+pub(super) fn rewrite(
+    path: &Path,
+    content: &[u8],
+    mut step: impl FnMut(Step) -> io::Result<()>,
+) -> io::Result<()> {
+    let live = path.with_extension(LIVE);
+    step(Step::Drafted)?;
+    fs::rename(path.with_extension(DRAFT), &live)?;
+    sync_parent(path)?;
+    step(Step::Named)?;
+    let mut journal = OpenOptions::new().append(true).open(path)?;
+    journal.set_len(0)?;
+    step(Step::Emptied)?;
+    journal.write_all(content)?;
+    journal.sync_all()?;
+    step(Step::Written)?;
+    fs::remove_file(&live)?;
+    step(Step::Deleted)?;
+    sync_parent(path)
+}
 
-impl Latest {
-    /// `None` if the journal is short, or if too much of it counts, or if it holds something special.
-    fn find(path: &Path, limit: usize) -> io::Result<Option<Self>> {
-        let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
-        let mut latest: HashMap<Vec<u8>, (u64, usize)> = HashMap::new();
-        let (mut items, mut target) = (Vec::new(), Vec::new());
-        let (mut total, mut live) = (0, 0);
-        while let Some(entry) = read_entry(&mut reader, &mut items)? {
-            total += entry.bytes;
-            let mut rest = &items[..];
-            while let Some(item) = split_item(&mut rest) {
-                name_target(&mut target, item.target);
-                live += item.bytes.len();
-                let now = (entry.number, item.bytes.len());
-                match latest.get_mut(&target) {
-                    Some(earlier) => live -= std::mem::replace(earlier, now).1,
-                    None => {
-                        latest.insert(target.clone(), now);
-                    }
-                }
-            }
-            if !rest.is_empty() || live > limit {
-                return Ok(None);
-            }
+/// Completes what [`rewrite`] began in the folder of a closed tree.
+pub(super) fn finish(tree: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(tree) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let (mut lives, mut drafts) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let path = entry?.path();
+        match path.to_str() {
+            Some(name) if name.ends_with(".jnl.live") => lives.push(path),
+            Some(name) if name.ends_with(".jnl.new") => drafts.push(path),
+            _ => {}
         }
-        Ok((total > limit as u64).then_some(Self(latest)))
     }
-
-    /// Writes the items that count, and syncs them.
-    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut reader = BufReader::with_capacity(1 << 16, File::open(from)?);
-        let mut writer = BufWriter::with_capacity(1 << 16, File::create(to)?);
-        let (mut items, mut kept, mut target) = (Vec::new(), Vec::new(), Vec::new());
-        while let Some(entry) = read_entry(&mut reader, &mut items)? {
-            kept.clear();
-            let mut count = 0;
-            let mut rest = &items[..];
-            while let Some(item) = split_item(&mut rest) {
-                name_target(&mut target, item.target);
-                if self
-                    .0
-                    .get(&target)
-                    .is_some_and(|(number, _)| *number == entry.number)
-                {
-                    kept.extend_from_slice(item.bytes);
-                    count += 1;
-                }
-            }
-            if count > 0 {
-                write_entry(&mut writer, entry.number, count, &kept)?;
-            }
-        }
-        writer.flush()?;
-        writer.get_ref().sync_all()
+    for live in &lives {
+        fs::rename(live, live.with_extension(""))?;
+    }
+    for draft in drafts {
+        let _ = fs::remove_file(draft);
+    }
+    if lives.is_empty() {
+        Ok(())
+    } else {
+        sync_folder(tree)
     }
 }
 
-fn name_target(name: &mut Vec<u8>, (keyspace, key): ([u8; 8], &[u8])) {
-    name.clear();
-    name.extend_from_slice(&keyspace);
-    name.extend_from_slice(key);
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), sync_folder)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
-    /// Items of one entry: (key, value), where no value stands for a deletion.
-    type Entry = (u64, &'static [(&'static str, Option<&'static str>)]);
+    const STEPS: [Step; 5] = [
+        Step::Drafted,
+        Step::Named,
+        Step::Emptied,
+        Step::Written,
+        Step::Deleted,
+    ];
 
-    fn encode(entries: &[Entry]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for (number, pairs) in entries {
-            let mut items = Vec::new();
-            for (key, value) in *pairs {
-                let value_length = u32::try_from(value.map_or(0, str::len)).unwrap().to_le_bytes();
-                items.extend_from_slice(&[2, u8::from(value.is_none()), 0]);
-                items.extend_from_slice(&1u64.to_le_bytes());
-                items.extend_from_slice(&u16::try_from(key.len()).unwrap().to_le_bytes());
-                items.extend_from_slice(&[value_length, value_length].concat());
-                items.extend_from_slice(key.as_bytes());
-                items.extend_from_slice(value.unwrap_or_default().as_bytes());
-            }
-            write_entry(&mut bytes, *number, u32::try_from(pairs.len()).unwrap(), &items).unwrap();
-        }
-        bytes
-    }
-
-    fn check(journal: &[u8], limit: usize, expected: &[u8]) {
+    fn journal(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("3.jnl");
-        fs::write(&path, journal).unwrap();
-        shrink(folder.path(), limit).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), expected);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft stays");
+        fs::write(&path, content).unwrap();
+        (folder, path)
+    }
+
+    fn expect_only(folder: &Path, content: &[u8]) {
+        let names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["3.jnl"]);
+        assert_eq!(fs::read(folder.join("3.jnl")).unwrap(), content);
     }
 
     #[test]
-    fn last_items_stay_in_their_entries() {
-        let entries: &[Entry] = &[
-            (3, &[("a", Some("1")), ("b", Some("1")), ("once", Some("1"))]),
-            (4, &[("a", Some("2"))]),
-            (7, &[("a", None), ("b", Some("3"))]),
-            (8, &[("a", Some("4")), ("gone", Some("4"))]),
-            (9, &[("gone", None), ("b", Some("5"))]),
-        ];
-        let shrunk: &[Entry] = &[
-            (3, &[("once", Some("1"))]),
-            (8, &[("a", Some("4"))]),
-            (9, &[("gone", None), ("b", Some("5"))]),
-        ];
-        let (journal, shrunk) = (encode(entries), encode(shrunk));
-        check(&journal, 200, &shrunk);
-        check(&[&journal[..], &[0; 1000]].concat(), 200, &shrunk);
-        check(&shrunk, 100, &shrunk);
-        // Short already, or too much that counts.
-        check(&journal, journal.len(), &journal);
-        check(&journal, 20, &journal);
-        check(&[], 0, &[]);
+    fn content_is_exchanged() {
+        let (folder, path) = journal(b"the old content");
+        let appending = || OpenOptions::new().append(true).open(&path).unwrap();
+        let mut tree = appending();
+        assert!(draft(&path, b"new"));
+        rewrite(&path, b"new", |_| Ok(())).unwrap();
+        // The open file goes on at the new end.
+        tree.write_all(b", more").unwrap();
+        expect_only(folder.path(), b"new, more");
+        assert!(replace(&path, b"newer").unwrap());
+        finish(folder.path()).unwrap();
+        expect_only(folder.path(), b"newer");
+    }
+
+    #[test]
+    fn failure_after_each_step_is_finished() {
+        for failing in STEPS {
+            let (folder, path) = journal(b"the old content");
+            assert!(draft(&path, b"new"));
+            let result = rewrite(&path, b"new", |step| {
+                if step == failing {
+                    return Err(io::Error::other("failed"));
+                }
+                Ok(())
+            });
+            result.unwrap_err();
+            finish(folder.path()).unwrap();
+            let expected = if failing == Step::Drafted {
+                &b"the old content"[..]
+            } else {
+                b"new"
+            };
+            expect_only(folder.path(), expected);
+        }
+    }
+
+    #[test]
+    fn death_after_each_step_is_finished() {
+        for last in STEPS {
+            let (folder, path) = journal(b"the old content");
+            let copy = tempfile::tempdir().unwrap();
+            let copy_all = |step| {
+                if step == last {
+                    for entry in fs::read_dir(folder.path())? {
+                        let path = entry?.path();
+                        fs::copy(&path, copy.path().join(path.file_name().unwrap()))?;
+                    }
+                }
+                Ok(())
+            };
+            assert!(draft(&path, b"new"));
+            rewrite(&path, b"new", copy_all).unwrap();
+            finish(copy.path()).unwrap();
+            let expected = if last == Step::Drafted {
+                &b"the old content"[..]
+            } else {
+                b"new"
+            };
+            expect_only(copy.path(), expected);
+        }
+    }
+
+    #[test]
+    fn torn_journal_beside_the_live_one_is_replaced() {
+        let (folder, path) = journal(b"ne");
+        fs::write(path.with_extension(LIVE), b"new").unwrap();
+        fs::write(path.with_extension(DRAFT), b"half a dra").unwrap();
+        finish(folder.path()).unwrap();
+        expect_only(folder.path(), b"new");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use workflow_runtime::prelude::*;
 use workflow_runtime::store::MemoryStore;
-use workflow_runtime::{BlockedReason, InstanceId, InstanceStatus, ListFilter, ResultError, ControlError};
+use workflow_runtime::{BlockedReason, ControlError, InstanceId, InstanceStatus, ListFilter, ResultError};
 
 use super::super::support::Note;
 use super::{memory, open};
@@ -41,23 +41,49 @@ async fn a_panic_in_the_workflow_blocks_it_until_it_is_retried() {
     let engine = open::<divides>(&store).await;
     let handle = engine.start(divides(0)).id("zero").await.unwrap();
     let error = handle.result().await.unwrap_err();
-    let ResultError::Blocked { reason: BlockedReason::Panicked { message }, .. } = &error else { panic!("{error}") };
+    let ResultError::Blocked {
+        reason: BlockedReason::Panicked { message },
+        ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
     assert_eq!(message, "n is 0");
     // A restart does not run the panic again and again.
     engine.abort().await;
     let engine = open::<divides>(&store).await;
-    assert!(matches!(reason(&engine, "zero").await, BlockedReason::Panicked { .. }));
-    assert_eq!(engine.list(ListFilter::default().open_only()).await.unwrap().instances.len(), 1);
+    assert!(matches!(
+        reason(&engine, "zero").await,
+        BlockedReason::Panicked { .. }
+    ));
+    assert_eq!(
+        engine
+            .list(ListFilter::default().open_only())
+            .await
+            .unwrap()
+            .instances
+            .len(),
+        1
+    );
     // Its messages are kept.
     let handle = engine.handle::<divides>(id("zero"));
     handle.signal(Note(41)).await.unwrap();
-    assert!(matches!(reason(&engine, "zero").await, BlockedReason::Panicked { .. }));
+    assert!(matches!(
+        reason(&engine, "zero").await,
+        BlockedReason::Panicked { .. }
+    ));
 
     BROKEN.store(false, Ordering::SeqCst);
     engine.retry(&id("zero")).await.unwrap();
     assert_eq!(handle.result().await.unwrap(), 42);
-    assert!(matches!(engine.retry(&id("zero")).await, Err(ControlError::NotPossible { .. })));
-    assert!(matches!(engine.retry(&id("nobody")).await, Err(ControlError::NotFound { .. })));
+    assert!(matches!(
+        engine.retry(&id("zero")).await,
+        Err(ControlError::NotPossible { .. })
+    ));
+    assert!(matches!(
+        engine.retry(&id("nobody")).await,
+        Err(ControlError::NotFound { .. })
+    ));
 }
 
 #[workflow]
@@ -72,7 +98,17 @@ async fn what_cannot_begin_is_not_stored() {
     let error = engine.start(panics_at_once(0)).id("a").await.unwrap_err();
     assert!(error.to_string().contains("divide by zero"), "{error}");
     assert_eq!(engine.status(&id("a")).await.unwrap(), None);
-    assert_eq!(engine.start(panics_at_once(5)).id("a").await.unwrap().result().await.unwrap(), 3);
+    assert_eq!(
+        engine
+            .start(panics_at_once(5))
+            .id("a")
+            .await
+            .unwrap()
+            .result()
+            .await
+            .unwrap(),
+        3
+    );
 }
 
 /// Two versions of a program: in the second one a variable has another type.
@@ -88,7 +124,14 @@ mod first {
     pub(super) async fn other(n: u32) -> u32 {
         n + receive::<Note>().await.0 as u32
     }
-    workflows! { pub App { order, other } }
+    #[workflow]
+    pub(super) async fn two_notes(n: u32) -> u32 {
+        let total = format!("{n} euros");
+        let one = receive::<Note>().await;
+        let two = receive::<Note>().await;
+        total.len() as u32 + one.0 as u32 + two.0 as u32
+    }
+    workflows! { pub App { order, other, two_notes } }
 }
 
 mod second {
@@ -103,7 +146,14 @@ mod second {
     pub(super) async fn other(n: u32) -> u32 {
         n + receive::<Note>().await.0 as u32
     }
-    workflows! { pub App { order, other } }
+    #[workflow]
+    pub(super) async fn two_notes(n: u32) -> u32 {
+        let total = vec![n];
+        let one = receive::<Note>().await;
+        let two = receive::<Note>().await;
+        total[0] + one.0 as u32 + two.0 as u32
+    }
+    workflows! { pub App { order, other, two_notes } }
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,24 +161,103 @@ async fn a_state_that_does_not_fit_blocks_its_instance_only() {
     let store = memory();
     let engine = open::<first::App>(&store).await;
     engine.start(first::order(3)).id("order").await.unwrap();
+    engine.start(first::order(4)).id("quiet").await.unwrap();
     engine.start(first::other(3)).id("other").await.unwrap();
     engine.shutdown().await;
 
     let engine = open::<second::App>(&store).await;
-    engine.handle::<second::order>(id("order")).signal(Note(1)).await.unwrap();
-    engine.handle::<second::other>(id("other")).signal(Note(1)).await.unwrap();
-    assert_eq!(engine.handle::<second::other>(id("other")).result().await.unwrap(), 4);
-    let error = engine.handle::<second::order>(id("order")).result().await.unwrap_err();
-    let ResultError::Blocked { reason: BlockedReason::Undecodable { variable, error }, .. } = error else {
+    engine
+        .handle::<second::order>(id("order"))
+        .signal(Note(1))
+        .await
+        .unwrap();
+    engine
+        .handle::<second::other>(id("other"))
+        .signal(Note(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        engine
+            .handle::<second::other>(id("other"))
+            .result()
+            .await
+            .unwrap(),
+        4
+    );
+    let error = engine
+        .handle::<second::order>(id("order"))
+        .result()
+        .await
+        .unwrap_err();
+    let ResultError::Blocked {
+        reason: BlockedReason::Undecodable { variable, error },
+        ..
+    } = error
+    else {
         panic!("{error}")
     };
     assert_eq!(variable, "total");
     assert!(!error.is_empty());
+    let quiet = engine.handle::<second::order>(id("quiet"));
+    quiet.signal(Note(2)).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(matches!(
+        reason(&engine, "quiet").await,
+        BlockedReason::Undecodable { .. }
+    ));
     engine.shutdown().await;
 
     // The program that wrote it goes on with it; nothing has to be retried by hand.
     let engine = open::<first::App>(&store).await;
-    assert_eq!(engine.handle::<first::order>(id("order")).result().await.unwrap(), 8);
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(
+        engine.handle::<first::order>(id("order")).result().await.unwrap(),
+        8
+    );
+    assert_eq!(
+        engine.handle::<first::order>(id("quiet")).result().await.unwrap(),
+        9
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_blocked_for_another_program_is_shown_as_it_is() {
+    let store = memory();
+    let engine = open::<first::App>(&store).await;
+    engine
+        .start(first::two_notes(3))
+        .id("order")
+        .await
+        .unwrap()
+        .signal(Note(1))
+        .await
+        .unwrap();
+    engine.shutdown().await;
+    let engine = open::<second::App>(&store).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(matches!(
+        reason(&engine, "order").await,
+        BlockedReason::Undecodable { .. }
+    ));
+    engine.shutdown().await;
+
+    let engine = open::<first::App>(&store).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let status = engine.status(&id("order")).await.unwrap().unwrap();
+    assert!(matches!(status, InstanceStatus::Waiting { .. }), "{status}");
+    engine
+        .handle::<first::two_notes>(id("order"))
+        .signal(Note(2))
+        .await
+        .unwrap();
+    assert_eq!(
+        engine
+            .handle::<first::two_notes>(id("order"))
+            .result()
+            .await
+            .unwrap(),
+        10
+    );
 }
 
 mod third {
@@ -153,15 +282,30 @@ async fn what_a_program_does_not_know_waits_for_one_that_does() {
 
     let engine = open::<third::order>(&store).await;
     let other = reason(&engine, "other").await;
-    assert_eq!(other, BlockedReason::UnknownWorkflow { name: "other".to_owned() });
+    assert_eq!(
+        other,
+        BlockedReason::UnknownWorkflow {
+            name: "other".to_owned()
+        }
+    );
     let order = reason(&engine, "order").await;
-    assert_eq!(order, BlockedReason::UnknownPoint { point: "receive".to_owned() });
+    assert_eq!(
+        order,
+        BlockedReason::UnknownPoint {
+            point: "receive".to_owned()
+        }
+    );
     let handle = engine.handle::<third::order>(id("order"));
     assert!(matches!(handle.result().await, Err(ResultError::Blocked { .. })));
     // A message for later.
     handle.signal(Note(1)).await.unwrap();
     let listed = engine.list(ListFilter::default()).await.unwrap().instances;
-    assert!(listed.iter().all(|instance| matches!(instance.status, InstanceStatus::Blocked { .. })), "{listed:?}");
+    assert!(
+        listed
+            .iter()
+            .all(|instance| matches!(instance.status, InstanceStatus::Blocked { .. })),
+        "{listed:?}"
+    );
     // Instances of its own are not disturbed.
     let own = engine.start(third::order(3)).id("own").await.unwrap();
     own.signal(Note(2)).await.unwrap();
@@ -169,9 +313,19 @@ async fn what_a_program_does_not_know_waits_for_one_that_does() {
     engine.shutdown().await;
 
     let engine = open::<first::App>(&store).await;
-    assert_eq!(engine.handle::<first::order>(id("order")).result().await.unwrap(), 8);
-    engine.handle::<first::other>(id("other")).signal(Note(4)).await.unwrap();
-    assert_eq!(engine.handle::<first::other>(id("other")).result().await.unwrap(), 7);
+    assert_eq!(
+        engine.handle::<first::order>(id("order")).result().await.unwrap(),
+        8
+    );
+    engine
+        .handle::<first::other>(id("other"))
+        .signal(Note(4))
+        .await
+        .unwrap();
+    assert_eq!(
+        engine.handle::<first::other>(id("other")).result().await.unwrap(),
+        7
+    );
 }
 
 #[derive(Clone)]
@@ -191,7 +345,9 @@ async fn poisonous() -> u32 {
 }
 
 async fn with_limit(store: &MemoryStore, deadly: &Deadly) -> WorkflowEngine<poisonous> {
-    let builder = WorkflowEngine::builder().store(store.clone()).state(deadly.clone());
+    let builder = WorkflowEngine::builder()
+        .store(store.clone())
+        .state(deadly.clone());
     builder.poison_limit(3).build().await.unwrap()
 }
 
@@ -207,12 +363,18 @@ async fn a_deadly_step_is_blocked_after_the_limit() {
         let engine = with_limit(&store, &deadly).await;
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         let status = engine.status(&id("p")).await.unwrap().unwrap();
-        assert!(matches!(status, InstanceStatus::Running { .. }), "after {crash} crashes: {status}");
+        assert!(
+            matches!(status, InstanceStatus::Running { .. }),
+            "after {crash} crashes: {status}"
+        );
         engine.abort().await;
     }
     let engine = with_limit(&store, &deadly).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    let expected = BlockedReason::Poison { point: "kills_the_process".to_owned(), crashes: 4 };
+    let expected = BlockedReason::Poison {
+        point: "kills_the_process".to_owned(),
+        crashes: 4,
+    };
     assert_eq!(reason(&engine, "p").await, expected);
     deadly.0.store(false, Ordering::SeqCst);
     engine.retry(&id("p")).await.unwrap();

@@ -83,8 +83,14 @@ async fn parent(n: u32) -> u32 {
 workflows! { App { stoppable, waiting, blocked, parent } }
 
 async fn open(store: &MemoryStore, waiting_in_memory: usize) -> WorkflowEngine<App> {
-    let builder = WorkflowEngine::<App>::builder().store(store.clone()).state(Calls::default());
-    builder.waiting_in_memory(waiting_in_memory).build().await.unwrap()
+    let builder = WorkflowEngine::<App>::builder()
+        .store(store.clone())
+        .state(Calls::default());
+    builder
+        .waiting_in_memory(waiting_in_memory)
+        .build()
+        .await
+        .unwrap()
 }
 
 /// Records of the deployment, and two of each instance that has ended.
@@ -98,7 +104,10 @@ async fn a_cancelled_task_tells_the_code() {
     let engine = open(&store, 1000).await;
     let handle = engine.start(stoppable()).await.unwrap();
     engine.cancel(handle.id(), "too late").await.unwrap();
-    assert_eq!(handle.result().await.unwrap(), Err(Failed::Task("too late, tidied 41".to_owned())));
+    assert_eq!(
+        handle.result().await.unwrap(),
+        Err(Failed::Task("too late, tidied 41".to_owned()))
+    );
     only_the_ends(&store, 1);
 }
 
@@ -119,19 +128,32 @@ async fn an_order_is_carried_out_in_memory_out_of_it_and_after_a_restart() {
             engine.cancel(cancelled.id(), "no").await.unwrap();
             engine.terminate(terminated.id(), "stop").await.unwrap();
             let handle = engine.handle::<waiting>(cancelled.id().clone());
-            assert!(matches!(handle.result().await, Err(ResultError::Cancelled { reason, .. }) if reason == "no"));
+            assert!(
+                matches!(handle.result().await, Err(ResultError::Cancelled { reason, .. }) if reason == "no")
+            );
             let handle = engine.handle::<waiting>(terminated.id().clone());
-            assert!(matches!(handle.result().await, Err(ResultError::Terminated { reason, .. }) if reason == "stop"));
+            assert!(
+                matches!(handle.result().await, Err(ResultError::Terminated { reason, .. }) if reason == "stop")
+            );
             let error = engine.cancel(terminated.id(), "again").await.unwrap_err();
             assert!(error.to_string().contains("terminated: stop"), "{error}");
 
             // The parent is told that its child will give nothing.
-            engine.terminate(&"the-child".parse().unwrap(), "stop").await.unwrap();
+            engine
+                .terminate(&"the-child".parse().unwrap(), "stop")
+                .await
+                .unwrap();
             let handle = engine.handle::<parent>(child.id().clone());
             let error = handle.result().await.unwrap_err();
-            assert!(error.to_string().contains("`the-child` was terminated: stop"), "{error}");
+            assert!(
+                error.to_string().contains("`the-child` was terminated: stop"),
+                "{error}"
+            );
             engine.terminate(child.id(), "give up").await.unwrap();
-            assert!(matches!(handle.result().await, Err(ResultError::Terminated { .. })));
+            assert!(matches!(
+                handle.result().await,
+                Err(ResultError::Terminated { .. })
+            ));
             tokio::time::sleep(Duration::from_secs(5)).await;
             only_the_ends(&store, 4);
         }
@@ -146,17 +168,31 @@ async fn a_paused_instance_goes_on_where_it_was() {
         let handle = engine.start(waiting(1)).id("one").await.unwrap();
         engine.pause(handle.id(), "maintenance").await.unwrap();
         tokio::time::sleep(Duration::from_secs(7200)).await;
-        assert_eq!(handle.status().await.unwrap(), InstanceStatus::Paused { reason: "maintenance".to_owned() });
-        assert!(matches!(engine.pause(handle.id(), "more").await, Err(ControlError::NotPossible { .. })));
+        assert_eq!(
+            handle.status().await.unwrap(),
+            InstanceStatus::Paused {
+                reason: "maintenance".to_owned()
+            }
+        );
+        assert!(matches!(
+            engine.pause(handle.id(), "more").await,
+            Err(ControlError::NotPossible { .. })
+        ));
         handle.signal(Go(5)).await.unwrap();
         tokio::time::sleep(Duration::from_secs(60)).await;
-        assert!(matches!(handle.status().await.unwrap(), InstanceStatus::Paused { .. }));
+        assert!(matches!(
+            handle.status().await.unwrap(),
+            InstanceStatus::Paused { .. }
+        ));
         engine.abort().await;
         let engine = open(&store, waiting_in_memory).await;
         let handle = engine.handle::<waiting>("one".parse().unwrap());
         engine.resume(handle.id()).await.unwrap();
         assert_eq!(handle.result().await.unwrap(), 7 + 5000);
-        assert!(matches!(engine.resume(handle.id()).await, Err(ControlError::NotPossible { .. })));
+        assert!(matches!(
+            engine.resume(handle.id()).await,
+            Err(ControlError::NotPossible { .. })
+        ));
         only_the_ends(&store, 1);
     }
 }
@@ -167,14 +203,26 @@ async fn a_blocked_instance_is_retried_skipped_or_ended() {
     let engine = open(&store, 1000).await;
     let handle = engine.start(blocked(1)).id("one").await.unwrap();
     let is_blocked = |error: ResultError| {
-        matches!(error, ResultError::Blocked { reason: BlockedReason::TaskFailed { .. }, .. })
+        matches!(
+            error,
+            ResultError::Blocked {
+                reason: BlockedReason::TaskFailed { .. },
+                ..
+            }
+        )
     };
     assert!(is_blocked(handle.result().await.unwrap_err()));
     engine.retry(handle.id()).await.unwrap();
     assert!(is_blocked(handle.result().await.unwrap_err()));
-    engine.skip(handle.id(), &serde_json::json!("seven")).await.unwrap();
+    engine
+        .skip(handle.id(), &serde_json::json!("seven"))
+        .await
+        .unwrap();
     let error = handle.result().await.unwrap_err();
-    assert!(error.to_string().contains("the given output of `doomed`"), "{error}");
+    assert!(
+        error.to_string().contains("the given output of `doomed`"),
+        "{error}"
+    );
     engine.retry(handle.id()).await.unwrap();
     let _ = handle.result().await;
     engine.skip(handle.id(), &serde_json::json!(7)).await.unwrap();
@@ -184,6 +232,9 @@ async fn a_blocked_instance_is_retried_skipped_or_ended() {
     let handle = engine.start(blocked(2)).id("two").await.unwrap();
     assert!(is_blocked(handle.result().await.unwrap_err()));
     engine.cancel(handle.id(), "hopeless").await.unwrap();
-    assert!(matches!(handle.result().await, Err(ResultError::Cancelled { .. })));
+    assert!(matches!(
+        handle.result().await,
+        Err(ResultError::Cancelled { .. })
+    ));
     only_the_ends(&store, 2);
 }

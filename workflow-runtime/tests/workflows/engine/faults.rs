@@ -25,7 +25,10 @@ struct Switched {
 
 impl Switched {
     fn new() -> Self {
-        Switched { inner: memory(), off: Arc::default() }
+        Switched {
+            inner: memory(),
+            off: Arc::default(),
+        }
     }
 
     fn set_off(&self, off: bool) {
@@ -71,7 +74,12 @@ async fn steps(count: u64) -> u64 {
 }
 
 async fn engine_on(store: impl Store, log: &EffectLog) -> WorkflowEngine<steps> {
-    WorkflowEngine::builder().store(store).state(log.clone()).build().await.unwrap()
+    WorkflowEngine::builder()
+        .store(store)
+        .state(log.clone())
+        .build()
+        .await
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,12 +92,19 @@ async fn steps_wait_for_the_store_and_starts_get_the_error() {
 
     store.set_off(true);
     let error = engine.start(steps(4)).id("two").await.unwrap_err();
-    assert!(matches!(&error, StartError::Store(Error::Unavailable(_))), "{error}");
+    assert!(
+        matches!(&error, StartError::Store(Error::Unavailable(_))),
+        "{error}"
+    );
     assert!(error.to_string().contains("the disk is full"), "{error}");
     let error = handle.signal(Note(9)).await.unwrap_err();
     assert!(matches!(error, SignalError::Store(_)), "{error}");
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    assert_eq!(log.texts(), ["0", "1"], "nothing starts before the step before it is durable");
+    assert_eq!(
+        log.texts(),
+        ["0", "1"],
+        "nothing starts before the step before it is durable"
+    );
 
     store.set_off(false);
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -109,7 +124,9 @@ async fn a_shutdown_does_not_wait_for_ever_for_the_store() {
     let handle = engine.start(steps(4)).id("one").await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     store.set_off(true);
-    tokio::time::timeout(Duration::from_secs(60), engine.shutdown()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), engine.shutdown())
+        .await
+        .unwrap();
     store.set_off(false);
     let engine = engine_on(store, &log).await;
     let handle = engine.handle::<steps>(handle.id().clone());
@@ -127,12 +144,20 @@ async fn seeded_faults_change_nothing() {
         let plan = FaultPlan::seeded(seed);
         let build = || {
             let store = FaultyStore::new(memory(), plan.clone());
-            WorkflowEngine::<steps>::builder().store(store).state(log.clone()).build()
+            WorkflowEngine::<steps>::builder()
+                .store(store)
+                .state(log.clone())
+                .build()
         };
         // The engine's own start may meet a fault; then there is another store.
         let Ok(engine) = build().await else { continue };
         let handle = loop {
-            match engine.start(steps(5)).id("one").on_existing(ExistingId::ReturnExisting).await {
+            match engine
+                .start(steps(5))
+                .id("one")
+                .on_existing(ExistingId::ReturnExisting)
+                .await
+            {
                 Ok(handle) => break handle,
                 Err(StartError::Store(_)) => {}
                 Err(error) => panic!("seed {seed}: {error}"),

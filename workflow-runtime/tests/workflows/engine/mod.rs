@@ -19,5 +19,9 @@ fn memory() -> MemoryStore {
 
 /// An engine on a store that may have been used before.
 async fn open<R: Registry>(store: &MemoryStore) -> WorkflowEngine<R> {
-    WorkflowEngine::builder().store(store.clone()).build().await.unwrap()
+    WorkflowEngine::builder()
+        .store(store.clone())
+        .build()
+        .await
+        .unwrap()
 }

@@ -48,7 +48,9 @@ workflows! {
 async fn messages_before_during_and_after_the_wait() {
     for waiting_in_memory in [0, 1000] {
         let store = memory();
-        let builder = WorkflowEngine::<App>::builder().store(store.clone()).waiting_in_memory(waiting_in_memory);
+        let builder = WorkflowEngine::<App>::builder()
+            .store(store.clone())
+            .waiting_in_memory(waiting_in_memory);
         let engine = builder.build().await.unwrap();
         let handle = engine.start(three_notes(10)).await.unwrap();
         // While a task runs.
@@ -107,11 +109,32 @@ async fn many_senders_at_once() {
     assert_eq!(notes, [0, 1, 2]);
 }
 
+/// Two engines in one millisecond: the second one's messages do not replace the first one's.
+#[tokio::test(start_paused = true)]
+async fn messages_of_two_engines_at_one_time() {
+    let store = memory();
+    let mut id = None;
+    for n in 1..=3 {
+        let engine = open::<App>(&store).await;
+        if id.is_none() {
+            id = Some(engine.start(three_notes(1)).await.unwrap().id().clone());
+        }
+        let handle = engine.handle::<three_notes>(id.clone().unwrap());
+        handle.signal(Note(n)).await.unwrap();
+        engine.abort().await;
+    }
+    let engine = open::<App>(&store).await;
+    let handle = engine.handle::<three_notes>(id.unwrap());
+    handle.signal(Done).await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), [1, 2, 3]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn messages_under_crashes() {
     let log = EffectLog::new();
     let script = || {
         crash_everywhere::<App, _>(|| three_notes(10))
+            .time_limit(Duration::from_secs(3600))
             .effects(&log)
             .signal(Note(1))
             .pause(Duration::from_secs(20))
@@ -128,12 +151,26 @@ async fn messages_under_crashes() {
 
 #[tokio::test(start_paused = true)]
 async fn timers_fire_on_time_and_not_before() {
-    for (text, seconds) in [("0s", 0.0), ("1ms", 0.001), ("1500ms", 1.5), ("1h 30m", 5400.0), ("2d", 172_800.0)] {
+    for (text, seconds) in [
+        ("0s", 0.0),
+        ("1ms", 0.001),
+        ("1500ms", 1.5),
+        ("1h 30m", 5400.0),
+        ("2d", 172_800.0),
+    ] {
         for waiting_in_memory in [0, 1000] {
-            let builder = WorkflowEngine::<App>::builder().store(memory()).waiting_in_memory(waiting_in_memory);
+            let builder = WorkflowEngine::<App>::builder()
+                .store(memory())
+                .waiting_in_memory(waiting_in_memory);
             let engine = builder.build().await.unwrap();
             let begin = Instant::now();
-            engine.start(alarm(text.to_owned())).await.unwrap().result().await.unwrap();
+            engine
+                .start(alarm(text.to_owned()))
+                .await
+                .unwrap()
+                .result()
+                .await
+                .unwrap();
             let elapsed = begin.elapsed().as_secs_f64();
             assert!(elapsed >= seconds, "{text} took {elapsed} s");
             assert!(elapsed <= seconds + 0.05, "{text} took {elapsed} s");

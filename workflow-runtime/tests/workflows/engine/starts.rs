@@ -41,23 +41,54 @@ async fn existing_ids() {
     assert_eq!(first.result().await.unwrap(), 2);
 
     let error = engine.start(double(5)).id(&id).await.unwrap_err();
-    assert!(matches!(&error, StartError::AlreadyExists { id } if id.as_str() == "one"), "{error}");
-    assert!(error.to_string().contains("ReturnExisting"), "the error names the ways out: {error}");
+    assert!(
+        matches!(&error, StartError::AlreadyExists { id } if id.as_str() == "one"),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("ReturnExisting"),
+        "the error names the ways out: {error}"
+    );
 
-    let same = engine.start(double(5)).id(&id).on_existing(ExistingId::ReturnExisting).await.unwrap();
+    let same = engine
+        .start(double(5))
+        .id(&id)
+        .on_existing(ExistingId::ReturnExisting)
+        .await
+        .unwrap();
     assert_eq!(same.result().await.unwrap(), 2, "the new arguments are dropped");
 
-    let again = engine.start(double(5)).id(&id).on_existing(ExistingId::RestartClosed).await.unwrap();
+    let again = engine
+        .start(double(5))
+        .id(&id)
+        .on_existing(ExistingId::RestartClosed)
+        .await
+        .unwrap();
     assert_eq!(again.result().await.unwrap(), 10);
     assert_eq!(first.result().await.unwrap(), 10, "an id names its last instance");
 
     // An instance that is open is not replaced.
     engine.start(wait_for_note(1)).id("open").await.unwrap();
-    let error = engine.start(wait_for_note(2)).id("open").on_existing(ExistingId::RestartClosed).await.unwrap_err();
+    let error = engine
+        .start(wait_for_note(2))
+        .id("open")
+        .on_existing(ExistingId::RestartClosed)
+        .await
+        .unwrap_err();
     assert!(matches!(error, StartError::AlreadyExists { .. }), "{error}");
-    engine.start(wait_for_note(2)).id("open").on_existing(ExistingId::ReturnExisting).await.unwrap();
+    engine
+        .start(wait_for_note(2))
+        .id("open")
+        .on_existing(ExistingId::ReturnExisting)
+        .await
+        .unwrap();
 
-    let error = engine.start(double(1)).id("open").on_existing(ExistingId::ReturnExisting).await.unwrap_err();
+    let error = engine
+        .start(double(1))
+        .id("open")
+        .on_existing(ExistingId::ReturnExisting)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("`wait_for_note`"), "{error}");
     for id in ["", "a\nb"] {
         let error = engine.start(double(1)).id(id).await.unwrap_err();
@@ -84,7 +115,11 @@ async fn concurrent_starts_of_one_id() {
         }
         let distinct: BTreeSet<u64> = started.iter().copied().collect();
         assert_eq!(distinct.len(), 1, "{policy:?}: {started:?}");
-        assert_eq!(started.len(), if policy == ExistingId::Reject { 1 } else { 20 }, "{policy:?}");
+        assert_eq!(
+            started.len(),
+            if policy == ExistingId::Reject { 1 } else { 20 },
+            "{policy:?}"
+        );
     }
 }
 
@@ -114,7 +149,14 @@ async fn lists_have_pages_and_filters() {
         if n % 3 == 0 {
             engine.start(wait_for_note(1)).id(id).await.unwrap();
         } else {
-            engine.start(double(n)).id(id).await.unwrap().result().await.unwrap();
+            engine
+                .start(double(n))
+                .id(id)
+                .await
+                .unwrap()
+                .result()
+                .await
+                .unwrap();
         }
     }
     for limit in [1, 7, 29, 30, 31, 1000] {
@@ -134,7 +176,11 @@ async fn lists_have_pages_and_filters() {
             }
         }
         assert_eq!(found.len(), 30, "no instance twice with pages of {limit}");
-        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "pages of {limit}");
+        assert_eq!(
+            found.into_iter().collect::<BTreeSet<_>>(),
+            expected,
+            "pages of {limit}"
+        );
         assert_eq!(pages, 30_usize.div_ceil(limit), "pages of {limit}");
     }
     for (filter, count) in [
@@ -145,7 +191,11 @@ async fn lists_have_pages_and_filters() {
         (ListFilter::default().closed_only(), 20),
         (ListFilter::default().workflow("double").open_only(), 0),
     ] {
-        assert_eq!(engine.list(filter.clone()).await.unwrap().instances.len(), count, "{filter:?}");
+        assert_eq!(
+            engine.list(filter.clone()).await.unwrap().instances.len(),
+            count,
+            "{filter:?}"
+        );
     }
 }
 
@@ -167,7 +217,12 @@ async fn status_says_where_an_instance_stands() {
     assert_eq!(failed.result().await.unwrap(), Err("8 is too much".to_owned()));
     let error = "8 is too much".to_owned();
     assert_eq!(failed.status().await.unwrap(), InstanceStatus::Failed { error });
-    let summary = engine.list(ListFilter::default().workflow("refuse")).await.unwrap().instances.remove(0);
+    let summary = engine
+        .list(ListFilter::default().workflow("refuse"))
+        .await
+        .unwrap()
+        .instances
+        .remove(0);
     assert_eq!(summary.steps, 1);
     assert!(summary.closed_ms >= Some(summary.created_ms));
 
@@ -175,21 +230,54 @@ async fn status_says_where_an_instance_stands() {
     assert_eq!(engine.status(&nobody).await.unwrap(), None);
     let nobody = engine.handle::<double>(nobody);
     assert!(matches!(nobody.result().await, Err(ResultError::NotFound { .. })));
-    assert!(matches!(nobody.signal(Note(1)).await, Err(workflow_runtime::SignalError::NotFound { .. })));
+    assert!(matches!(
+        nobody.signal(Note(1)).await,
+        Err(workflow_runtime::SignalError::NotFound { .. })
+    ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn namespaces_are_apart() {
     let store = memory();
-    let one = WorkflowEngine::<App>::builder().store(store.clone()).namespace("one").build().await.unwrap();
+    let one = WorkflowEngine::<App>::builder()
+        .store(store.clone())
+        .namespace("one")
+        .build()
+        .await
+        .unwrap();
     one.start(wait_for_note(1)).id("same").await.unwrap();
     one.abort().await;
-    let two = WorkflowEngine::<App>::builder().store(store.clone()).namespace("two").build().await.unwrap();
-    assert!(two.list(ListFilter::default()).await.unwrap().instances.is_empty());
-    assert_eq!(two.start(double(2)).id("same").await.unwrap().result().await.unwrap(), 4);
+    let two = WorkflowEngine::<App>::builder()
+        .store(store.clone())
+        .namespace("two")
+        .build()
+        .await
+        .unwrap();
+    assert!(
+        two.list(ListFilter::default())
+            .await
+            .unwrap()
+            .instances
+            .is_empty()
+    );
+    assert_eq!(
+        two.start(double(2))
+            .id("same")
+            .await
+            .unwrap()
+            .result()
+            .await
+            .unwrap(),
+        4
+    );
     two.abort().await;
     for bad in ["", "a\u{0}b"] {
-        let error = WorkflowEngine::<App>::builder().store(store.clone()).namespace(bad).build().await.unwrap_err();
+        let error = WorkflowEngine::<App>::builder()
+            .store(store.clone())
+            .namespace(bad)
+            .build()
+            .await
+            .unwrap_err();
         assert!(matches!(error, BuildError::Namespace { .. }), "{error}");
     }
 }
@@ -226,15 +314,35 @@ workflows! {
 
 #[tokio::test]
 async fn build_lists_everything_that_is_missing() {
-    let error = WorkflowEngine::<publish>::builder().in_memory().build().await.unwrap_err();
-    let BuildError::Registry { problems } = &error else { panic!("{error}") };
+    let error = WorkflowEngine::<publish>::builder()
+        .in_memory()
+        .build()
+        .await
+        .unwrap_err();
+    let BuildError::Registry { problems } = &error else {
+        panic!("{error}")
+    };
     assert_eq!(problems.len(), 2, "one line for each dependency: {problems:?}");
-    let mailer = problems.iter().find(|problem| problem.contains("Mailer")).unwrap();
-    assert!(mailer.contains("`mail`") && mailer.contains("`print`"), "{mailer}");
+    let mailer = problems
+        .iter()
+        .find(|problem| problem.contains("Mailer"))
+        .unwrap();
+    assert!(
+        mailer.contains("`mail`") && mailer.contains("`print`"),
+        "{mailer}"
+    );
 
-    let builder = WorkflowEngine::<Clash>::builder().in_memory().state(Mailer).state(Printer);
+    let builder = WorkflowEngine::<Clash>::builder()
+        .in_memory()
+        .state(Mailer)
+        .state(Printer);
     let error = builder.build().await.unwrap_err();
-    assert!(error.to_string().contains("two workflows have the name `publish`"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("two workflows have the name `publish`"),
+        "{error}"
+    );
 
     let error = WorkflowEngine::<double>::builder().build().await.unwrap_err();
     assert!(matches!(error, BuildError::NoStore), "{error}");

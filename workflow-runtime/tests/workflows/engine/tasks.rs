@@ -15,7 +15,11 @@ use super::memory;
 #[task(retry(max_attempts = 4, backoff = exponential("1s", factor = 2.0, max = "1m")))]
 async fn third_time(context: &TaskContext, State(log): State<EffectLog>, n: u32) -> Result<u32, String> {
     log.record(context, "try");
-    if context.attempt() < 3 { Err(format!("attempt {}", context.attempt())) } else { Ok(n) }
+    if context.attempt() < 3 {
+        Err(format!("attempt {}", context.attempt()))
+    } else {
+        Ok(n)
+    }
 }
 
 #[workflow]
@@ -27,11 +31,22 @@ async fn persistent(n: u32) -> Result<u32, String> {
 #[tokio::test(start_paused = true)]
 async fn attempts_pause_longer_each_time() {
     let log = EffectLog::new();
-    let engine = WorkflowEngine::<persistent>::builder().store(memory()).state(log.clone()).build().await.unwrap();
+    let engine = WorkflowEngine::<persistent>::builder()
+        .store(memory())
+        .state(log.clone())
+        .build()
+        .await
+        .unwrap();
     let begin = Instant::now();
-    assert_eq!(engine.start(persistent(4)).await.unwrap().result().await.unwrap(), Ok(5));
+    assert_eq!(
+        engine.start(persistent(4)).await.unwrap().result().await.unwrap(),
+        Ok(5)
+    );
     let seconds = begin.elapsed().as_secs_f64();
-    assert!((6.0..6.1).contains(&seconds), "two times 1 s and 2 s, not {seconds} s");
+    assert!(
+        (6.0..6.1).contains(&seconds),
+        "two times 1 s and 2 s, not {seconds} s"
+    );
     assert_eq!(log.len(), 6);
 }
 
@@ -49,7 +64,11 @@ async fn attempts_go_on_after_a_crash() {
 #[task(retry(max_attempts = 3, backoff = fixed("1h")))]
 async fn hourly(context: &TaskContext, State(log): State<EffectLog>) -> Result<u32, String> {
     log.record(context, "try");
-    if context.attempt() < 3 { Err("not yet".to_owned()) } else { Ok(context.attempt()) }
+    if context.attempt() < 3 {
+        Err("not yet".to_owned())
+    } else {
+        Ok(context.attempt())
+    }
 }
 
 #[workflow]
@@ -62,7 +81,9 @@ async fn patient() -> Result<u32, String> {
 async fn long_pauses_cost_nothing() {
     let (store, log) = (memory(), EffectLog::new());
     let build = || {
-        let builder = WorkflowEngine::<patient>::builder().store(store.clone()).state(log.clone());
+        let builder = WorkflowEngine::<patient>::builder()
+            .store(store.clone())
+            .state(log.clone());
         builder.waiting_in_memory(0).build()
     };
     let engine = build().await.unwrap();
@@ -76,7 +97,12 @@ async fn long_pauses_cost_nothing() {
     assert_eq!(handle.result().await.unwrap(), Ok(3));
     assert_eq!(log.len(), 3);
 
-    let report = crash_everywhere::<patient, _>(patient).effects(&log).evicting().twice().run().await;
+    let report = crash_everywhere::<patient, _>(patient)
+        .effects(&log)
+        .evicting()
+        .twice()
+        .run()
+        .await;
     assert_eq!(report.effects(), ["try"; 3]);
 }
 
@@ -151,7 +177,12 @@ async fn try_all(which: u32, n: u64) -> Result<u64, Failure> {
 }
 
 async fn with_attempts(attempts: &Attempts) -> WorkflowEngine<try_all> {
-    WorkflowEngine::builder().store(memory()).state(attempts.clone()).build().await.unwrap()
+    WorkflowEngine::builder()
+        .store(memory())
+        .state(attempts.clone())
+        .build()
+        .await
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,9 +200,19 @@ async fn failures_reach_the_workflow_where_its_error_can_say_them() {
     ] {
         let counted = Attempts::default();
         let engine = with_attempts(&counted).await;
-        let result = engine.start(try_all(which, n)).await.unwrap().result().await.unwrap();
+        let result = engine
+            .start(try_all(which, n))
+            .await
+            .unwrap()
+            .result()
+            .await
+            .unwrap();
         assert_eq!(result, expected, "task {which} with {n}");
-        assert_eq!(counted.0.load(Ordering::SeqCst), attempts, "attempts of task {which} with {n}");
+        assert_eq!(
+            counted.0.load(Ordering::SeqCst),
+            attempts,
+            "attempts of task {which} with {n}"
+        );
     }
 }
 
@@ -181,15 +222,27 @@ async fn failures_block_where_nothing_can_say_them() {
     let engine = with_attempts(&attempts).await;
     let handle = engine.start(try_all(3, 9)).id("hot").await.unwrap();
     let error = handle.result().await.unwrap_err();
-    let ResultError::Blocked { reason: BlockedReason::TaskFailed { task, error }, .. } = error else { panic!("{error}") };
+    let ResultError::Blocked {
+        reason: BlockedReason::TaskFailed { task, error },
+        ..
+    } = error
+    else {
+        panic!("{error}")
+    };
     assert_eq!(task, "explode_mutely");
     assert!(error.contains("9 is too hot"), "{error}");
-    assert!(matches!(handle.status().await.unwrap(), InstanceStatus::Blocked { .. }));
+    assert!(matches!(
+        handle.status().await.unwrap(),
+        InstanceStatus::Blocked { .. }
+    ));
     // The cause is gone: the second attempt does not panic.
     engine.retry(handle.id()).await.unwrap();
     assert_eq!(handle.result().await.unwrap(), Ok(9));
     let again = engine.retry(handle.id()).await.unwrap_err();
-    assert!(matches!(again, workflow_runtime::ControlError::NotPossible { .. }), "{again}");
+    assert!(
+        matches!(again, workflow_runtime::ControlError::NotPossible { .. }),
+        "{again}"
+    );
 
     let handle = engine.start(try_all(4, 3)).await.unwrap();
     let error = handle.result().await.unwrap_err();
@@ -216,7 +269,12 @@ async fn keys(n: u32) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn idempotency_keys_name_steps() {
     let (store, log) = (memory(), EffectLog::new());
-    let build = || WorkflowEngine::<keys>::builder().store(store.clone()).state(log.clone()).build();
+    let build = || {
+        WorkflowEngine::<keys>::builder()
+            .store(store.clone())
+            .state(log.clone())
+            .build()
+    };
     let mut all = Vec::new();
     for id in ["one", "two"] {
         let engine = build().await.unwrap();
@@ -228,14 +286,24 @@ async fn idempotency_keys_name_steps() {
     }
     // The instance of an id that is used again is another one.
     let engine = open_again(&store, &log).await;
-    let restarted = engine.start(keys(3)).id("one").on_existing(ExistingId::RestartClosed).await.unwrap();
+    let restarted = engine
+        .start(keys(3))
+        .id("one")
+        .on_existing(ExistingId::RestartClosed)
+        .await
+        .unwrap();
     all.extend(restarted.result().await.unwrap());
     let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
     assert_eq!(distinct.len(), 9, "{all:?}");
 }
 
 async fn open_again(store: &workflow_runtime::store::MemoryStore, log: &EffectLog) -> WorkflowEngine<keys> {
-    WorkflowEngine::builder().store(store.clone()).state(log.clone()).build().await.unwrap()
+    WorkflowEngine::builder()
+        .store(store.clone())
+        .state(log.clone())
+        .build()
+        .await
+        .unwrap()
 }
 
 #[task]
@@ -253,16 +321,27 @@ async fn two_long_tasks() -> u32 {
 #[tokio::test(start_paused = true)]
 async fn shutdown_lets_running_tasks_end_and_begins_no_more() {
     let (store, log) = (memory(), EffectLog::new());
-    let build = || WorkflowEngine::<two_long_tasks>::builder().store(store.clone()).state(log.clone()).build();
+    let build = || {
+        WorkflowEngine::<two_long_tasks>::builder()
+            .store(store.clone())
+            .state(log.clone())
+            .build()
+    };
     let engine = build().await.unwrap();
     let handle = engine.start(two_long_tasks()).id("one").await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let report = engine.shutdown().await;
     assert_eq!((report.drained, report.interrupted), (1, 0));
     assert_eq!(log.texts(), ["end 1"]);
-    assert!(matches!(handle.result().await, Err(ResultError::EngineEnded { .. })));
+    assert!(matches!(
+        handle.result().await,
+        Err(ResultError::EngineEnded { .. })
+    ));
     let late = engine.start(two_long_tasks()).await.unwrap_err();
-    assert!(matches!(late, workflow_runtime::StartError::ShuttingDown), "{late}");
+    assert!(
+        matches!(late, workflow_runtime::StartError::ShuttingDown),
+        "{late}"
+    );
 
     // What ended is durable: it does not run again.
     let engine = build().await.unwrap();
@@ -270,16 +349,31 @@ async fn shutdown_lets_running_tasks_end_and_begins_no_more() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let report = engine.shutdown_within(Duration::from_secs(1)).await;
     assert_eq!((report.drained, report.interrupted), (0, 1));
-    assert!(matches!(handle.result().await, Err(ResultError::EngineEnded { .. })));
+    assert!(matches!(
+        handle.result().await,
+        Err(ResultError::EngineEnded { .. })
+    ));
     let engine = build().await.unwrap();
-    assert_eq!(engine.handle::<two_long_tasks>(handle.id().clone()).result().await.unwrap(), 3);
+    assert_eq!(
+        engine
+            .handle::<two_long_tasks>(handle.id().clone())
+            .result()
+            .await
+            .unwrap(),
+        3
+    );
     assert_eq!(log.texts(), ["end 1", "end 2"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_engine_has_crashed() {
     let (store, log) = (memory(), EffectLog::new());
-    let engine = WorkflowEngine::<two_long_tasks>::builder().store(store.clone()).state(log.clone()).build().await.unwrap();
+    let engine = WorkflowEngine::<two_long_tasks>::builder()
+        .store(store.clone())
+        .state(log.clone())
+        .build()
+        .await
+        .unwrap();
     let handle = engine.start(two_long_tasks()).await.unwrap();
     let waiting = tokio::spawn({
         let handle = handle.clone();
@@ -287,12 +381,21 @@ async fn a_dropped_engine_has_crashed() {
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
     drop(engine);
-    assert!(matches!(waiting.await.unwrap(), Err(ResultError::EngineEnded { .. })));
+    assert!(matches!(
+        waiting.await.unwrap(),
+        Err(ResultError::EngineEnded { .. })
+    ));
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(log.is_empty(), "nothing runs without an engine");
 }
 
 #[tokio::test]
 async fn tasks_run_without_an_engine() {
-    assert_eq!(slow_mutely(0).run_in(&TaskContext::detached("slow").with_state(Attempts::default())).await.unwrap(), 0);
+    assert_eq!(
+        slow_mutely(0)
+            .run_in(&TaskContext::detached("slow").with_state(Attempts::default()))
+            .await
+            .unwrap(),
+        0
+    );
 }

@@ -25,7 +25,11 @@ fn id(n: i64) -> InstanceId {
 async fn five_thousand_wait_outside_of_the_memory() {
     const COUNT: i64 = 5000;
     let store = memory();
-    let builder = || WorkflowEngine::<wait_twice>::builder().store(store.clone()).waiting_in_memory(100);
+    let builder = || {
+        WorkflowEngine::<wait_twice>::builder()
+            .store(store.clone())
+            .waiting_in_memory(100)
+    };
     let engine = builder().build().await.unwrap();
     for n in 0..COUNT {
         engine.start(wait_twice(n)).id(id(n).to_string()).await.unwrap();
@@ -45,7 +49,10 @@ async fn five_thousand_wait_outside_of_the_memory() {
         engine.handle::<wait_twice>(id(n)).signal(Note(2)).await.unwrap();
     }
     tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
-    let open = engine.list(ListFilter::default().open_only().limit(1000)).await.unwrap();
+    let open = engine
+        .list(ListFilter::default().open_only().limit(1000))
+        .await
+        .unwrap();
     assert_eq!(open.instances.len(), 1000, "the others wait");
     for n in (1..COUNT).step_by(2) {
         engine.handle::<wait_twice>(id(n)).signal(Note(2)).await.unwrap();
@@ -54,7 +61,14 @@ async fn five_thousand_wait_outside_of_the_memory() {
         assert_eq!(engine.handle::<wait_twice>(id(n)).result().await.unwrap(), n + 3);
     }
     assert_eq!(engine.stats().in_memory, 0);
-    assert!(engine.list(ListFilter::default().open_only()).await.unwrap().instances.is_empty());
+    assert!(
+        engine
+            .list(ListFilter::default().open_only())
+            .await
+            .unwrap()
+            .instances
+            .is_empty()
+    );
 }
 
 #[task]
@@ -75,12 +89,22 @@ async fn ten_steps(mut n: u64) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn two_thousand_run_at_once() {
     let log = EffectLog::new();
-    let builder = WorkflowEngine::<ten_steps>::builder().store(memory()).state(log.clone());
+    let builder = WorkflowEngine::<ten_steps>::builder()
+        .store(memory())
+        .state(log.clone());
     let engine = builder.build().await.unwrap();
     let starts: Vec<_> = (0..2000)
         .map(|n| {
             let engine = engine.clone();
-            tokio::spawn(async move { engine.start(ten_steps(n * 100)).await.unwrap().result().await.unwrap() })
+            tokio::spawn(async move {
+                engine
+                    .start(ten_steps(n * 100))
+                    .await
+                    .unwrap()
+                    .result()
+                    .await
+                    .unwrap()
+            })
         })
         .collect();
     for (n, start) in starts.into_iter().enumerate() {
@@ -90,5 +114,8 @@ async fn two_thousand_run_at_once() {
     let stats = engine.stats();
     // The start and its first step are one commit, then one for each step, the end included.
     assert_eq!(stats.commits, 2000 * 11);
-    assert!(stats.groups < stats.commits / 4, "commits share transactions: {stats:?}");
+    assert!(
+        stats.groups < stats.commits / 4,
+        "commits share transactions: {stats:?}"
+    );
 }

@@ -20,9 +20,15 @@ impl Generator {
             && let Some(var) = self.readable(ty)
         {
             let name = &self.scope[var].name;
-            return if ty.is_copy() { name.clone() } else { format!("{name}.clone()") };
+            return if ty.is_copy() {
+                name.clone()
+            } else {
+                format!("{name}.clone()")
+            };
         }
-        let Some(depth) = depth.checked_sub(1) else { return self.leaf(ty) };
+        let Some(depth) = depth.checked_sub(1) else {
+            return self.leaf(ty);
+        };
         match ty {
             Ty::Int => self.int(depth),
             Ty::Bool => self.boolean(depth),
@@ -52,8 +58,14 @@ impl Generator {
             Ty::Int => format!("{n}_i64"),
             Ty::Bool => (n % 2 == 0).to_string(),
             Ty::Text => format!("\"t{n}\".to_string()"),
-            Ty::Vector => format!("vec![{n}, 2]"),
-            Ty::Maybe => if n < 5 { "None::<i64>".to_owned() } else { format!("Some({n}_i64)") },
+            Ty::Vector => format!("vec![{n}_i64, 2]"),
+            Ty::Maybe => {
+                if n < 5 {
+                    "None::<i64>".to_owned()
+                } else {
+                    format!("Some({n}_i64)")
+                }
+            }
             Ty::Shape => format!("Shape::Line({n})"),
             Ty::Pt => format!("(Pt {{ x: {n}, label: \"leaf\".into() }})"),
         }
@@ -76,7 +88,11 @@ impl Generator {
                     let (more, _) = self.condition_and(depth, |this| this.block(depth, Some(ty)));
                     text = format!("{text} else {more}");
                 }
-                let otherwise = if self.random.percent(20) { self.jump(depth) } else { None };
+                let otherwise = if self.random.percent(20) {
+                    self.jump(depth)
+                } else {
+                    None
+                };
                 let otherwise = match otherwise {
                     Some(jump) => format!("{{ {jump} }}"),
                     None => self.block(depth, Some(ty)),
@@ -87,14 +103,22 @@ impl Generator {
             5 => self.block(depth, Some(ty)),
             6 if self.quiet == 0 => {
                 let label = format!("'l{}", self.unique());
-                let target = Target { label: Some(label.clone()), is_loop: false, value: Some(ty) };
+                let target = Target {
+                    label: Some(label.clone()),
+                    is_loop: false,
+                    value: Some(ty),
+                };
                 let block = self.within(target, |this| this.block(depth, Some(ty)));
                 format!("{label}: {block}")
             }
             7 if self.quiet == 0 => {
                 let fuel = format!("fuel{}", self.unique());
                 let label = self.random.percent(50).then(|| format!("'l{}", self.unique()));
-                let target = Target { label: label.clone(), is_loop: true, value: Some(ty) };
+                let target = Target {
+                    label: label.clone(),
+                    is_loop: true,
+                    value: Some(ty),
+                };
                 let label = label.map_or_else(String::new, |label| format!("{label}: "));
                 let turns = self.random.below(3);
                 let body = self.within(target, |this| {
@@ -223,8 +247,9 @@ impl Generator {
                 None => "7_i64".to_owned(),
             },
             16 => {
-                let all: Vec<String> = (0..2).map(|_| self.still_expr(Ty::Int, depth)).collect();
-                format!("(format!(\"{{}}-{{:?}}\", {}).len() as i64)", all.join(", "))
+                let text = self.still(|this| this.place(Ty::Text, depth));
+                let number = self.still_expr(Ty::Int, depth);
+                format!("(format!(\"{{}}-{{:?}}\", {text}, {number}).len() as i64)")
             }
             17 => match self.changeable(Ty::Int) {
                 Some(var) => {
@@ -246,13 +271,17 @@ impl Generator {
                 Some(var) => {
                     let name = self.scope[var].name.clone();
                     let index = self.frozen(var, |this| this.expr(Ty::Int, depth.min(1)));
-                    format!("(if {name}.is_empty() {{ 0 }} else {{ {name}[({index}).rem_euclid({name}.len() as i64) as usize] }})")
+                    format!(
+                        "(if {name}.is_empty() {{ 0 }} else {{ {name}[({index}).rem_euclid({name}.len() as i64) as usize] }})"
+                    )
                 }
                 None => "3_i64".to_owned(),
             },
             20 => {
                 let (captured, given) = (self.quiet_expr(Ty::Int, 0), self.expr(Ty::Int, depth));
-                format!("{{ let given = {given}; let shift = |n: i64| (n + {captured}) % 997; shift(given) }}")
+                format!(
+                    "{{ let given = {given}; let shift = |n: i64| (n + {captured}) % 997; shift(given) }}"
+                )
             }
             _ => {
                 let a = self.expr(Ty::Text, depth);
@@ -312,7 +341,7 @@ impl Generator {
                 format!("({a} == {})", self.still_expr(Ty::Maybe, depth))
             }
             10 => {
-                let a = self.still_expr(Ty::Text, depth);
+                let a = self.still(|this| this.place(Ty::Text, depth));
                 format!("({a} == {})", self.still_expr(Ty::Text, depth))
             }
             _ => format!("({}).is_some()", self.expr(Ty::Maybe, depth)),
@@ -338,7 +367,8 @@ impl Generator {
             3 => {
                 let a = self.still_expr(Ty::Int, depth);
                 let b = self.still_expr(Ty::Maybe, depth);
-                format!("short(format!(\"{{}}{{b:?}}\", {a}, b = {b}))")
+                let c = self.still(|this| this.place(Ty::Text, depth));
+                format!("short(format!(\"{{}}{{b:?}}{{}}\", {a}, {c}, b = {b}))")
             }
             4 => {
                 let a = self.expr(Ty::Text, depth);
@@ -348,7 +378,10 @@ impl Generator {
                 Some(var) => format!("{}.label.clone()", self.scope[var].name),
                 None => format!("({}).label", self.expr(Ty::Pt, depth)),
             },
-            6 => format!("({}).chars().rev().collect::<String>()", self.expr(Ty::Text, depth)),
+            6 => format!(
+                "({}).chars().rev().collect::<String>()",
+                self.expr(Ty::Text, depth)
+            ),
             7 => {
                 let a = self.expr(Ty::Text, depth);
                 format!("short([{a}, {}].concat())", self.expr(Ty::Text, depth))
@@ -370,8 +403,14 @@ impl Generator {
         }
         match self.random.below(8) {
             0 => {
-                let all: Vec<String> = (0..self.random.below(4)).map(|_| self.expr(Ty::Int, depth)).collect();
-                if all.is_empty() { "Vec::<i64>::new()".to_owned() } else { format!("vec![{}]", all.join(", ")) }
+                let all: Vec<String> = (0..self.random.below(4))
+                    .map(|_| self.expr(Ty::Int, depth))
+                    .collect();
+                if all.is_empty() {
+                    "Vec::<i64>::new()".to_owned()
+                } else {
+                    format!("vec![{}]", all.join(", "))
+                }
             }
             1 => format!("vec![{}; 2]", self.expr(Ty::Int, depth)),
             2 => {
@@ -393,16 +432,20 @@ impl Generator {
             }
             6 => match self.changeable(Ty::Vector) {
                 Some(var) => format!("std::mem::take(&mut {})", self.scope[var].name),
-                None => "vec![4, 5]".to_owned(),
+                None => "vec![4_i64, 5]".to_owned(),
             },
-            _ => "vec![1, 2]".to_owned(),
+            _ => "vec![1_i64, 2]".to_owned(),
         }
     }
 
     fn maybe(&mut self, depth: usize) -> String {
         if self.random.percent(30) && self.may_await() {
             let a = self.expr(Ty::Int, depth);
-            return if self.random.percent(50) { format!("find({a}).await") } else { format!("check({a}).await.ok()") };
+            return if self.random.percent(50) {
+                format!("find({a}).await")
+            } else {
+                format!("check({a}).await.ok()")
+            };
         }
         match self.random.below(9) {
             0 => "None::<i64>".to_owned(),

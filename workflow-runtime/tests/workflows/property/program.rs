@@ -16,7 +16,15 @@ pub(crate) enum Ty {
     Pt,
 }
 
-pub(crate) const TYPES: [Ty; 7] = [Ty::Int, Ty::Bool, Ty::Text, Ty::Vector, Ty::Maybe, Ty::Shape, Ty::Pt];
+pub(crate) const TYPES: [Ty; 7] = [
+    Ty::Int,
+    Ty::Bool,
+    Ty::Text,
+    Ty::Vector,
+    Ty::Maybe,
+    Ty::Shape,
+    Ty::Pt,
+];
 
 impl Ty {
     pub(crate) fn rust(self) -> &'static str {
@@ -89,7 +97,11 @@ impl Generator {
     pub(crate) fn program(seed: u64, number: usize) -> Program {
         let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(number as u64));
         let awaits = 4 + random.below(20);
-        let output = if random.percent(60) { Ty::Text } else { *random.pick(&TYPES) };
+        let output = if random.percent(60) {
+            Ty::Text
+        } else {
+            *random.pick(&TYPES)
+        };
         let fallible = random.percent(60);
         let mut generator = Generator {
             random,
@@ -118,8 +130,16 @@ impl Generator {
         for _ in 0..4 + self.random.below(8) {
             body.push_str(&self.stmt(3));
         }
-        let tail = if self.output == Ty::Text && self.random.percent(70) { self.everything() } else { self.expr(self.output, 3) };
-        let tail = if self.fallible { format!("Ok({tail})") } else { tail };
+        let tail = if self.output == Ty::Text && self.random.percent(70) {
+            self.everything()
+        } else {
+            self.expr(self.output, 3)
+        };
+        let tail = if self.fallible {
+            format!("Ok({tail})")
+        } else {
+            tail
+        };
         let output = match self.fallible {
             true => format!("Result<{}, String>", self.output.rust()),
             false => self.output.rust().to_owned(),
@@ -135,12 +155,18 @@ impl Generator {
             0 => {
                 let one = self.param_name(Ty::Int, true);
                 let two = self.param_name(Ty::Text, false);
-                (format!("(mut {one}, {two}): (i64, String)"), "(4, \"pair\".to_string())".to_owned())
+                (
+                    format!("(mut {one}, {two}): (i64, String)"),
+                    "(4, \"pair\".to_string())".to_owned(),
+                )
             }
             1 => {
                 let x = self.param_name(Ty::Int, false);
                 let label = self.param_name(Ty::Text, true);
-                (format!("Pt {{ x: {x}, label: mut {label} }}: Pt"), "Pt { x: 9, label: \"pt\".to_string() }".to_owned())
+                (
+                    format!("Pt {{ x: {x}, label: mut {label} }}: Pt"),
+                    "Pt { x: 9, label: \"pt\".to_string() }".to_owned(),
+                )
             }
             _ => {
                 let ty = *self.random.pick(&TYPES);
@@ -155,7 +181,10 @@ impl Generator {
                     Ty::Shape => "Shape::Rect { w: 2, h: 3 }".to_owned(),
                     Ty::Pt => "Pt { x: 1, label: \"at\".to_string() }".to_owned(),
                 };
-                (format!("{}{name}: {}", if mutable { "mut " } else { "" }, ty.rust()), arg)
+                (
+                    format!("{}{name}: {}", if mutable { "mut " } else { "" }, ty.rust()),
+                    arg,
+                )
             }
         }
     }
@@ -175,7 +204,10 @@ impl Generator {
     /// All that can be seen at the end, as a text.
     fn everything(&mut self) -> String {
         let mut text = String::from("format!(\"");
-        let names: Vec<String> = self.visible(|var| !var.moved).map(|index| self.scope[index].name.clone()).collect();
+        let names: Vec<String> = self
+            .visible(|var| !var.moved)
+            .map(|index| self.scope[index].name.clone())
+            .collect();
         names.iter().take(12).for_each(|name| {
             let _ = write!(text, "{{{name}:?}} ");
         });
@@ -195,7 +227,15 @@ impl Generator {
 
     pub(crate) fn declare(&mut self, name: &str, ty: Ty, mutable: bool) {
         let loops = self.loops();
-        let var = Var { name: name.to_owned(), ty, mutable, moved: false, frozen: 0, hidden: 0, loops };
+        let var = Var {
+            name: name.to_owned(),
+            ty,
+            mutable,
+            moved: false,
+            frozen: 0,
+            hidden: 0,
+            loops,
+        };
         self.scope.push(var);
     }
 
@@ -204,7 +244,10 @@ impl Generator {
     }
 
     /// The variables that are not shadowed and may be read.
-    pub(crate) fn visible<'a>(&'a self, wanted: impl Fn(&Var) -> bool + 'a) -> impl Iterator<Item = usize> + 'a {
+    pub(crate) fn visible<'a>(
+        &'a self,
+        wanted: impl Fn(&Var) -> bool + 'a,
+    ) -> impl Iterator<Item = usize> + 'a {
         self.scope.iter().enumerate().filter_map(move |(index, var)| {
             let shadowed = self.scope[index + 1..].iter().any(|other| other.name == var.name);
             (!shadowed && var.hidden == 0 && wanted(var)).then_some(index)
@@ -213,7 +256,11 @@ impl Generator {
 
     fn choose(&mut self, wanted: impl Fn(&Var) -> bool) -> Option<usize> {
         let all: Vec<usize> = self.visible(wanted).collect();
-        if all.is_empty() { None } else { Some(*self.random.pick(&all)) }
+        if all.is_empty() {
+            None
+        } else {
+            Some(*self.random.pick(&all))
+        }
     }
 
     /// A variable that can be read.

@@ -60,7 +60,10 @@ impl Project {
         main.push_str("#[cfg(twins_only)]\nfn main() {}\n#[cfg(not(twins_only))]\n");
         main.push_str("fn main() {\n");
         for Program { name, .. } in programs {
-            let _ = writeln!(main, "support::report(\"{name}\", || Box::pin({name}::{name}::check(40)));");
+            let _ = writeln!(
+                main,
+                "support::report(\"{name}\", || Box::pin({name}::{name}::check(40)));"
+            );
         }
         main.push_str("}\n");
         write(&folder.join("src/main.rs"), &main);
@@ -86,19 +89,30 @@ impl Project {
         }
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         // Do the plain functions compile? Then the macro is to blame.
-        let twins = self.cargo(&["rustc"]).args(["--", "--cfg", "twins_only"]).output().expect("cargo runs");
+        let twins = self
+            .cargo(&["rustc"])
+            .args(["--", "--cfg", "twins_only"])
+            .output()
+            .expect("cargo runs");
         if twins.status.success() {
-            Err(format!("workflows do not compile although their plain twins do:\n{errors}"))
+            Err(format!(
+                "workflows do not compile although their plain twins do:\n{errors}"
+            ))
         } else {
             let errors = String::from_utf8_lossy(&twins.stderr).into_owned();
-            Err(format!("the generator wrote programs that are not valid Rust:\n{errors}"))
+            Err(format!(
+                "the generator wrote programs that are not valid Rust:\n{errors}"
+            ))
         }
     }
 
     /// Runs all programs; the answer has those that differ from their twins, and how.
     pub(crate) fn run(&self) -> BTreeMap<String, String> {
         let program = self.target.join("debug").join("random-workflows");
-        let output = Command::new(program).env("RUST_BACKTRACE", "0").output().expect("the programs run");
+        let output = Command::new(program)
+            .env("RUST_BACKTRACE", "0")
+            .output()
+            .expect("the programs run");
         let stdout = String::from_utf8_lossy(&output.stdout);
         let mut failures = BTreeMap::new();
         for block in stdout.split("<<<").skip(1) {
@@ -110,7 +124,10 @@ impl Project {
         }
         if !output.status.success() {
             let stderr = String::from_utf8_lossy(&output.stderr);
-            failures.insert("all".to_owned(), format!("the programs ended with {}: {stderr}", output.status));
+            failures.insert(
+                "all".to_owned(),
+                format!("the programs ended with {}: {stderr}", output.status),
+            );
         }
         failures
     }

@@ -16,13 +16,21 @@ impl Generator {
         if self.quiet > 0 {
             return String::new();
         }
-        let count = if depth == 0 { self.random.below(2) } else { 1 + self.random.below(3) };
+        let count = if depth == 0 {
+            self.random.below(2)
+        } else {
+            1 + self.random.below(3)
+        };
         (0..count).map(|_| self.stmt(depth)).collect()
     }
 
     pub(crate) fn stmt(&mut self, depth: usize) -> String {
         let simple = depth == 0 || self.random.percent(55);
-        let mut text = if simple { self.simple_stmt(depth) } else { self.compound_stmt(depth - 1) };
+        let mut text = if simple {
+            self.simple_stmt(depth)
+        } else {
+            self.compound_stmt(depth - 1)
+        };
         text.push('\n');
         text
     }
@@ -72,7 +80,12 @@ impl Generator {
                 });
                 let other = self.scoped(|this| this.expr(ty, depth));
                 self.declare(&name, ty, false);
-                format!("let {name}: {};\n{text} else {{\n{name} = {other};\n}}", ty.rust())
+                let annotation = if self.random.percent(30) {
+                    format!(": {}", ty.rust())
+                } else {
+                    String::new()
+                };
+                format!("let {name}{annotation};\n{text} else {{\n{name} = {other};\n}}")
             }
             18 => {
                 let condition = self.expr(Ty::Bool, depth);
@@ -88,14 +101,22 @@ impl Generator {
         let mutable = self.random.percent(60);
         self.declare(&name, ty, mutable);
         let mutable = if mutable { "mut " } else { "" };
-        let annotation = if self.random.percent(30) { format!(": {}", ty.rust()) } else { String::new() };
+        let annotation = if self.random.percent(30) {
+            format!(": {}", ty.rust())
+        } else {
+            String::new()
+        };
         format!("let {mutable}{name}{annotation} = {value};")
     }
 
     fn two_names(&mut self) -> (String, String) {
         let one = self.new_name();
         let two = self.new_name();
-        if one == two { (one, format!("{two}2")) } else { (one, two) }
+        if one == two {
+            (one, format!("{two}2"))
+        } else {
+            (one, two)
+        }
     }
 
     fn destructure(&mut self, depth: usize) -> String {
@@ -133,7 +154,9 @@ impl Generator {
 
     fn assign(&mut self, depth: usize) -> String {
         let ty = *self.random.pick(&TYPES);
-        let Some(var) = self.changeable(ty) else { return self.let_(ty, depth) };
+        let Some(var) = self.changeable(ty) else {
+            return self.let_(ty, depth);
+        };
         let name = self.scope[var].name.clone();
         match (ty, self.random.below(3)) {
             (Ty::Int, 0) => {
@@ -144,7 +167,11 @@ impl Generator {
             (Ty::Pt, 0) => {
                 let value = self.expr(Ty::Int, depth);
                 // The value may have moved the variable.
-                if self.scope[var].moved { format!("let _ = {value};") } else { format!("{name}.x = {value};") }
+                if self.scope[var].moved {
+                    format!("let _ = {value};")
+                } else {
+                    format!("{name}.x = {value};")
+                }
             }
             (Ty::Vector, 0) => {
                 let value = self.frozen(var, |this| this.expr(Ty::Int, depth));
@@ -164,11 +191,15 @@ impl Generator {
     fn let_else(&mut self, depth: usize) -> String {
         let (ty, name) = (*self.random.pick(&[Ty::Shape, Ty::Maybe]), self.new_name());
         let value = self.expr(ty, depth);
-        let Some(jump) = self.jump(depth) else { return format!("let _ = {value};") };
+        let Some(jump) = self.jump(depth) else {
+            return format!("let _ = {value};");
+        };
         self.declare(&name, Ty::Int, ty == Ty::Shape);
         match ty {
             Ty::Shape => {
-                format!("let (Shape::Line(mut {name}) | Shape::Rect {{ w: mut {name}, .. }}) = ({value}) else {{ {jump} }};")
+                format!(
+                    "let (Shape::Line(mut {name}) | Shape::Rect {{ w: mut {name}, .. }}) = ({value}) else {{ {jump} }};"
+                )
             }
             _ => format!("let Some({name}) = ({value}) else {{ {jump} }};"),
         }
@@ -193,7 +224,11 @@ impl Generator {
             7..=9 => self.for_(depth),
             _ => {
                 let label = format!("'l{}", self.unique());
-                let target = Target { label: Some(label.clone()), is_loop: false, value: None };
+                let target = Target {
+                    label: Some(label.clone()),
+                    is_loop: false,
+                    value: None,
+                };
                 let block = self.within(target, |this| this.branch(depth));
                 format!("{label}: {block}")
             }
@@ -204,13 +239,21 @@ impl Generator {
     fn branch(&mut self, depth: usize) -> String {
         self.scoped(|this| {
             let stmts = this.stmts(depth);
-            let jump = if this.random.percent(8) { this.jump(depth).unwrap_or_default() } else { String::new() };
+            let jump = if this.random.percent(8) {
+                this.jump(depth).unwrap_or_default()
+            } else {
+                String::new()
+            };
             format!("{{\n{stmts}{jump}\n}}")
         })
     }
 
     /// `if condition` and what it guards, which sees the condition's variables.
-    pub(crate) fn condition_and(&mut self, depth: usize, write: impl FnOnce(&mut Self) -> String) -> (String, ()) {
+    pub(crate) fn condition_and(
+        &mut self,
+        depth: usize,
+        write: impl FnOnce(&mut Self) -> String,
+    ) -> (String, ()) {
         self.scoped(|this| {
             let condition = this.condition(depth);
             let guarded = write(this);
@@ -234,8 +277,17 @@ impl Generator {
 
     fn loop_target(&mut self) -> (Target, String) {
         let label = self.random.percent(40).then(|| format!("'l{}", self.unique()));
-        let written = label.as_ref().map_or_else(String::new, |label| format!("{label}: "));
-        (Target { label, is_loop: true, value: None }, written)
+        let written = label
+            .as_ref()
+            .map_or_else(String::new, |label| format!("{label}: "));
+        (
+            Target {
+                label,
+                is_loop: true,
+                value: None,
+            },
+            written,
+        )
     }
 
     fn while_(&mut self, depth: usize) -> String {
@@ -252,7 +304,9 @@ impl Generator {
                         this.declare(&name, Ty::Int, false);
                         let body = this.branch(depth);
                         // The loop's own variable may shadow the vector inside of the body only.
-                        format!("{vector}.truncate(3);\n{label}while let Some({name}) = {vector}.pop() {body}")
+                        format!(
+                            "{vector}.truncate(3);\n{label}while let Some({name}) = {vector}.pop() {body}"
+                        )
                     })
                 })
             });
@@ -263,13 +317,23 @@ impl Generator {
                 // A jump in a condition would leave a loop that is not there yet.
                 let targets = std::mem::take(&mut this.targets);
                 this.still += 1;
-                this.targets = targets.iter().filter(|target| target.is_loop).map(|_| Target { label: None, is_loop: true, value: None }).collect();
+                this.targets = targets
+                    .iter()
+                    .filter(|target| target.is_loop)
+                    .map(|_| Target {
+                        label: None,
+                        is_loop: true,
+                        value: None,
+                    })
+                    .collect();
                 let condition = this.quietless_condition(depth);
                 this.still -= 1;
                 this.targets = targets;
                 let body = this.branch(depth);
                 let body = body.trim_start_matches('{').to_owned();
-                format!("let mut {fuel} = {turns};\n{label}while {fuel} > 0 && {condition} {{\n{fuel} -= 1;{body}")
+                format!(
+                    "let mut {fuel} = {turns};\n{label}while {fuel} > 0 && {condition} {{\n{fuel} -= 1;{body}"
+                )
             })
         })
     }
@@ -326,7 +390,9 @@ impl Generator {
                     let shift = self.quietly(|this| this.hidden(var, |this| this.expr(Ty::Int, 0)));
                     let body = self.hidden(var, |this| this.loop_body(target, &[], depth));
                     let body = body.trim_start_matches('{').to_owned();
-                    format!("{label}for {item} in &mut {vector} {{\n*{item} = (*{item} + {shift}) % 997;{body}")
+                    format!(
+                        "{label}for {item} in &mut {vector} {{\n*{item} = (*{item} + {shift}) % 997;{body}"
+                    )
                 }
                 None => self.let_(Ty::Vector, depth),
             },
@@ -335,14 +401,16 @@ impl Generator {
                 let letter = format!("letter{}", self.unique());
                 let body = self.loop_body(target, &[], depth);
                 let body = body.trim_start_matches('{').to_owned();
-                format!("{label}for {letter} in ({text}).chars().take(2).collect::<Vec<_>>() {{\nlet _ = {letter};{body}")
+                format!(
+                    "{label}for {letter} in ({text}).chars().take(2).collect::<Vec<_>>() {{\nlet _ = {letter};{body}"
+                )
             }
             _ => {
                 let (one, two) = self.two_names();
                 let a = self.expr(Ty::Int, depth);
                 let b = self.expr(Ty::Text, depth);
                 let body = self.loop_body(target, &[(&one, Ty::Int), (&two, Ty::Text)], depth);
-                format!("{label}for ({one}, {two}) in [({a}, {b}), (2, \"two\".to_string())] {body}")
+                format!("{label}for ({one}, {two}) in [({a}, {b}), (2_i64, \"two\".to_string())] {body}")
             }
         }
     }
@@ -378,8 +446,16 @@ impl Generator {
                 (
                     value,
                     vec![
-                        (format!("Shape::Line({name} @ 1..=9)"), vec![(name.clone(), Ty::Int)], false),
-                        (format!("Shape::Rect {{ w: {one}, h: {two} }}"), vec![(one, Ty::Int), (two, Ty::Int)], true),
+                        (
+                            format!("Shape::Line({name} @ 1..=9)"),
+                            vec![(name.clone(), Ty::Int)],
+                            false,
+                        ),
+                        (
+                            format!("Shape::Rect {{ w: {one}, h: {two} }}"),
+                            vec![(one, Ty::Int), (two, Ty::Int)],
+                            true,
+                        ),
                         (
                             format!("Shape::Line({name}) | Shape::Rect {{ w: {name}, .. }}"),
                             vec![(name.clone(), Ty::Int)],
@@ -407,7 +483,11 @@ impl Generator {
                 (
                     format!("({first}, {second})"),
                     vec![
-                        (format!("(Some({name}), true)"), vec![(name.clone(), Ty::Int)], false),
+                        (
+                            format!("(Some({name}), true)"),
+                            vec![(name.clone(), Ty::Int)],
+                            false,
+                        ),
                         ("(None, _)".to_owned(), vec![], true),
                         ("(_, _)".to_owned(), vec![], false),
                     ],
@@ -418,8 +498,16 @@ impl Generator {
                 (
                     value,
                     vec![
-                        (format!("Pt {{ x: 1..=9, label: {name} }}"), vec![(name.clone(), Ty::Text)], false),
-                        (format!("Pt {{ x: {name}, .. }}"), vec![(name.clone(), Ty::Int)], false),
+                        (
+                            format!("Pt {{ x: 1..=9, label: {name} }}"),
+                            vec![(name.clone(), Ty::Text)],
+                            false,
+                        ),
+                        (
+                            format!("Pt {{ x: {name}, .. }}"),
+                            vec![(name.clone(), Ty::Int)],
+                            false,
+                        ),
                     ],
                 )
             }
@@ -434,7 +522,10 @@ impl Generator {
                 ),
                 None => (
                     self.expr(Ty::Bool, depth),
-                    vec![("true".to_owned(), vec![], false), ("false".to_owned(), vec![], false)],
+                    vec![
+                        ("true".to_owned(), vec![], false),
+                        ("false".to_owned(), vec![], false),
+                    ],
                 ),
             },
         };

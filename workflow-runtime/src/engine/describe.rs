@@ -1,0 +1,183 @@
+//! Everything that is known of one instance, readable: what an operator looks at when it is stuck.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::Value as Json;
+use workflow_model::{InstanceId, InstanceStatus, codec};
+
+use super::core::{Core, decode};
+use super::{WorkflowEngine, handle};
+use crate::keys::{Keys, Kind};
+use crate::operation;
+use crate::record::{AttemptsRecord, InstanceRecord, OutcomeRecord, StateRecord, Value};
+use crate::store::Error;
+
+/// One instance, with its values as JSON.
+///
+/// Values that an operator cannot be shown, because their bytes are damaged, are `{"unreadable": "why"}`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct InstanceDetails {
+    /// The instance.
+    pub id: InstanceId,
+    /// The name of its workflow.
+    pub workflow: String,
+    /// Where it stands.
+    pub status: InstanceStatus,
+    /// When it was started, in milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    /// When it ended, was blocked or was paused.
+    pub stopped_ms: Option<u64>,
+    /// The instance that started it.
+    pub parent: Option<InstanceId>,
+    /// Its arguments.
+    pub input: Json,
+    /// What it returned.
+    pub output: Option<Json>,
+    /// The durable points that it has reached.
+    pub steps: u64,
+    /// The point at which it is.
+    pub point: Option<String>,
+    /// What it awaits there, in words.
+    pub awaits: Option<String>,
+    /// The variables that the rest of the code needs, by name.
+    pub variables: BTreeMap<String, Json>,
+    /// The failed attempts of the pending task.
+    pub attempts: Option<FailedAttempts>,
+    /// The names of the messages that it has not received yet, oldest first.
+    pub messages: Vec<String>,
+}
+
+/// The failed attempts of a pending task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FailedAttempts {
+    /// How many have failed.
+    pub failed: u32,
+    /// The error of the last one.
+    pub error: String,
+    /// When the next one may begin, in milliseconds since the Unix epoch.
+    pub next_ms: u64,
+    /// How often the process died while the task was pending.
+    pub crashes: u32,
+}
+
+impl<R> WorkflowEngine<R> {
+    /// Everything that is known of an instance; `None` when there is none. It is read from the store and does not wake
+    /// the instance.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use workflow_runtime::prelude::*;
+    ///
+    /// #[workflow]
+    /// async fn order(item: String) -> u32 {
+    ///     let mut reminders = 0;
+    ///     loop {
+    ///         sleep("30d").await;
+    ///         reminders += 1;
+    ///         if reminders > 3 { return item.len() as u32 }
+    ///     }
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let engine = WorkflowEngine::<order>::builder().in_memory().build().await.unwrap();
+    /// let handle = engine.start(order("lamp".into())).await.unwrap();
+    /// let details = engine.describe(handle.id()).await.unwrap().unwrap();
+    /// assert_eq!(details.point.as_deref(), Some("sleep"));
+    /// assert_eq!(details.variables["item"], json!("lamp"));
+    /// assert_eq!(details.variables["reminders"], json!(0));
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// When the store fails, or the instance's own record is damaged.
+    pub async fn describe(&self, id: &InstanceId) -> Result<Option<InstanceDetails>, Error> {
+        describe(self.core(), id).await
+    }
+}
+
+async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails>, Error> {
+    let kinds = [Kind::Instance, Kind::Outcome, Kind::State, Kind::Attempts];
+    let keys = kinds.map(|kind| core.keys.of(kind, id));
+    let found = core.store.get(&keys).await?;
+    let [Some(instance), outcome, state, attempts] = &found[..] else {
+        return Ok(None);
+    };
+    let instance: InstanceRecord = decode(&keys[0], instance)?;
+    let outcome = outcome
+        .as_ref()
+        .map(|value| decode::<OutcomeRecord>(&keys[1], value))
+        .transpose()?;
+    let attempts = attempts
+        .as_ref()
+        .map(|value| decode::<AttemptsRecord>(&keys[3], value))
+        .transpose()?;
+    let status = match &outcome {
+        Some(outcome) => handle::ended(outcome.end.clone()),
+        None => handle::open(core, &instance, state.clone()),
+    };
+    let state = state.clone().and_then(|state| StateRecord::read(state).ok());
+    let steps = outcome
+        .as_ref()
+        .map(|outcome| outcome.steps)
+        .or(state.as_ref().map(|state| state.step))
+        .unwrap_or(0);
+    let sides = core.read_all(core.keys.numbered_range(Kind::Side, id)).await?;
+    let variables = state
+        .as_ref()
+        .map(|state| variables(state, &sides))
+        .unwrap_or_default();
+    let attempts =
+        attempts.filter(|attempts| state.as_ref().is_some_and(|state| state.step == attempts.step));
+    let messages = core.read_messages(id).await?;
+    Ok(Some(InstanceDetails {
+        id: id.clone(),
+        workflow: instance.workflow,
+        status,
+        created_ms: instance.created_ms,
+        stopped_ms: outcome.as_ref().map(|outcome| outcome.time_ms),
+        parent: instance.parent,
+        input: json(&instance.input),
+        output: outcome
+            .filter(|outcome| !outcome.output.is_empty())
+            .map(|outcome| json(&outcome.output)),
+        steps,
+        awaits: state
+            .as_ref()
+            .map(|state| operation::describe_encoded(&state.operation)),
+        point: state.map(|state| state.point),
+        variables,
+        attempts: attempts.map(|attempts| FailedAttempts {
+            failed: attempts.failed,
+            error: attempts.error,
+            next_ms: attempts.due_ms,
+            crashes: attempts.crashes,
+        }),
+        messages: messages.into_iter().map(|message| message.signal).collect(),
+    }))
+}
+
+fn variables(state: &StateRecord, sides: &[(Bytes, Bytes)]) -> BTreeMap<String, Json> {
+    let side = |number: u32| sides.iter().find(|(key, _)| Keys::side_of(key) == Some(number));
+    let mut variables = BTreeMap::new();
+    for (name, value) in &state.variables {
+        let value = match value {
+            Value::Inline(bytes) => json(bytes),
+            Value::Side(number) => match side(*number) {
+                Some((_, bytes)) => json(bytes),
+                None => unreadable("its record is missing"),
+            },
+        };
+        variables.insert(name.clone(), value);
+    }
+    variables
+}
+
+fn json(bytes: &[u8]) -> Json {
+    codec::to_json(bytes).unwrap_or_else(unreadable)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Json {
+    serde_json::json!({ "unreadable": error.to_string() })
+}
