@@ -1,6 +1,13 @@
 //! Every program in `pass` compiles without a warning and does what it says.
 
-#![deny(warnings, missing_docs, missing_debug_implementations, unused, rust_2018_idioms, unused_qualifications)]
+#![deny(
+    warnings,
+    missing_docs,
+    missing_debug_implementations,
+    unused,
+    rust_2018_idioms,
+    unused_qualifications
+)]
 #![forbid(unsafe_code)]
 
 macro_rules! programs {

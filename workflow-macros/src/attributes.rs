@@ -35,14 +35,26 @@ pub(crate) struct Retry {
 /// The pause between attempts.
 pub(crate) enum Backoff {
     Fixed(Duration),
-    Linear { initial: Duration, max: Option<Duration> },
-    Exponential { initial: Duration, factor: f64, max: Option<Duration> },
+    Linear {
+        initial: Duration,
+        max: Option<Duration>,
+    },
+    Exponential {
+        initial: Duration,
+        factor: f64,
+        max: Option<Duration>,
+    },
 }
 
 /// Reads the arguments of `#[task]`.
 pub(crate) fn task(tokens: TokenStream, diagnostics: &mut Diagnostics) -> TaskAttributes {
     let mut result = TaskAttributes::default();
-    for meta in entries(tokens, "task", &["name", "retry", "timeout", "blocking"], diagnostics) {
+    for meta in entries(
+        tokens,
+        "task",
+        &["name", "retry", "timeout", "blocking"],
+        diagnostics,
+    ) {
         match key(&meta).as_str() {
             "name" => result.name = name(&meta, diagnostics),
             "retry" => result.retry = retry(&meta, diagnostics),
@@ -50,7 +62,12 @@ pub(crate) fn task(tokens: TokenStream, diagnostics: &mut Diagnostics) -> TaskAt
                 result.timeout = string(&meta, "timeout = \"10s\"", diagnostics).and_then(|text| {
                     let duration = duration(&text, diagnostics)?;
                     if duration.is_zero() {
-                        malformed(text.span(), "a timeout of zero leaves the task no time", "timeout = \"10s\"", diagnostics);
+                        malformed(
+                            text.span(),
+                            "a timeout of zero leaves the task no time",
+                            "timeout = \"10s\"",
+                            diagnostics,
+                        );
                         return None;
                     }
                     Some(duration)
@@ -59,7 +76,12 @@ pub(crate) fn task(tokens: TokenStream, diagnostics: &mut Diagnostics) -> TaskAt
             _ => {
                 result.blocking = true;
                 if !matches!(meta, Meta::Path(_)) {
-                    malformed(value_span(&meta), "`blocking` takes no value", "#[task(blocking)]", diagnostics);
+                    malformed(
+                        value_span(&meta),
+                        "`blocking` takes no value",
+                        "#[task(blocking)]",
+                        diagnostics,
+                    );
                 }
             }
         }
@@ -82,7 +104,10 @@ fn entries(tokens: TokenStream, owner: &str, known: &[&str], diagnostics: &mut D
         Ok(parsed) => parsed,
         Err(error) => {
             let message = format!("the arguments of `#[{owner}]` cannot be read: {error}");
-            let fix = format!("write `key`, `key = \"value\"` or `key(..)`, separated by commas; known keys: {}", known.join(", "));
+            let fix = format!(
+                "write `key`, `key = \"value\"` or `key(..)`, separated by commas; known keys: {}",
+                known.join(", ")
+            );
             diagnostics.error(error.span(), "W0050", message, &fix);
             return Vec::new();
         }
@@ -113,7 +138,12 @@ fn entries(tokens: TokenStream, owner: &str, known: &[&str], diagnostics: &mut D
 }
 
 fn key(meta: &Meta) -> String {
-    meta.path().segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>().join("::")
+    meta.path()
+        .segments
+        .iter()
+        .map(|segment| segment.ident.to_string())
+        .collect::<Vec<_>>()
+        .join("::")
 }
 
 fn malformed(span: Span, what: &str, example: &str, diagnostics: &mut Diagnostics) {
@@ -133,19 +163,32 @@ fn value_span(meta: &Meta) -> Span {
 fn suggestion(name: &str, known: &[&str]) -> String {
     let near = |candidate: &&&str| {
         let distance = distance(candidate, name);
-        distance <= 1 + name.len().min(candidate.len()) / 3 || (name.len() > 3 && (candidate.contains(name) || name.contains(**candidate)))
+        distance <= 1 + name.len().min(candidate.len()) / 3
+            || (name.len() > 3 && (candidate.contains(name) || name.contains(**candidate)))
     };
-    let nearest = known.iter().filter(near).min_by_key(|candidate| distance(candidate, name));
-    nearest.map(|nearest| format!("did you mean `{nearest}`? ")).unwrap_or_default()
+    let nearest = known
+        .iter()
+        .filter(near)
+        .min_by_key(|candidate| distance(candidate, name));
+    nearest
+        .map(|nearest| format!("did you mean `{nearest}`? "))
+        .unwrap_or_default()
 }
 
 fn string(meta: &Meta, example: &str, diagnostics: &mut Diagnostics) -> Option<LitStr> {
     if let Meta::NameValue(pair) = meta
-        && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value
+        && let Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) = &pair.value
     {
         return Some(text.clone());
     }
-    malformed(value_span(meta), &format!("`{}` takes a text in quotes", key(meta)), example, diagnostics);
+    malformed(
+        value_span(meta),
+        &format!("`{}` takes a text in quotes", key(meta)),
+        example,
+        diagnostics,
+    );
     None
 }
 
@@ -167,20 +210,41 @@ fn name(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<LitStr> {
 fn retry(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<Retry> {
     const EXAMPLE: &str = "retry(max_attempts = 5, backoff = exponential(\"100ms\", max = \"30s\"))";
     let Meta::List(list) = meta else {
-        malformed(value_span(meta), "`retry` takes a list in parentheses", EXAMPLE, diagnostics);
+        malformed(
+            value_span(meta),
+            "`retry` takes a list in parentheses",
+            EXAMPLE,
+            diagnostics,
+        );
         return None;
     };
-    let mut result = Retry { max_attempts: 3, backoff: None };
-    for meta in entries(list.tokens.clone(), "task(retry)", &["max_attempts", "backoff"], diagnostics) {
+    let mut result = Retry {
+        max_attempts: 3,
+        backoff: None,
+    };
+    for meta in entries(
+        list.tokens.clone(),
+        "task(retry)",
+        &["max_attempts", "backoff"],
+        diagnostics,
+    ) {
         let Meta::NameValue(pair) = &meta else {
-            malformed(meta.span(), &format!("`{}` takes a value", key(&meta)), EXAMPLE, diagnostics);
+            malformed(
+                meta.span(),
+                &format!("`{}` takes a value", key(&meta)),
+                EXAMPLE,
+                diagnostics,
+            );
             continue;
         };
         if key(&meta) == "backoff" {
             result.backoff = backoff(&pair.value, diagnostics);
         } else {
             let number = match &pair.value {
-                Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse::<u32>().ok(),
+                Expr::Lit(ExprLit {
+                    lit: Lit::Int(number),
+                    ..
+                }) => number.base10_parse::<u32>().ok(),
                 _ => None,
             };
             match number {
@@ -200,7 +264,12 @@ fn retry(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<Retry> {
 fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
     const EXAMPLE: &str = "backoff = exponential(\"100ms\", max = \"30s\")";
     let Expr::Call(call) = value else {
-        malformed(value.span(), "a backoff is `fixed(..)`, `linear(..)` or `exponential(..)`", EXAMPLE, diagnostics);
+        malformed(
+            value.span(),
+            "a backoff is `fixed(..)`, `linear(..)` or `exponential(..)`",
+            EXAMPLE,
+            diagnostics,
+        );
         return None;
     };
     let kind = match &*call.func {
@@ -229,7 +298,9 @@ fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
     let mut factor_span = call.span();
     for (index, arg) in call.args.iter().enumerate() {
         match arg {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if index == 0 => {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) if index == 0 => {
                 initial = Some(duration(text, diagnostics)?);
             }
             Expr::Assign(assign) => {
@@ -242,7 +313,12 @@ fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
                         [] => format!("`{kind}` takes its pause only: `{kind}(\"1s\")`"),
                         known => format!("{}known keys: {}", suggestion(&name, known), known.join(", ")),
                     };
-                    diagnostics.error(assign.left.span(), "W0051", format!("`{kind}` has no key `{name}`"), &fix);
+                    diagnostics.error(
+                        assign.left.span(),
+                        "W0051",
+                        format!("`{kind}` has no key `{name}`"),
+                        &fix,
+                    );
                     continue;
                 }
                 if given.contains(&name) {
@@ -256,37 +332,91 @@ fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
                 }
                 given.push(name.clone());
                 match (&*assign.right, name.as_str()) {
-                    (Expr::Lit(ExprLit { lit: Lit::Str(text), .. }), "max") => {
+                    (
+                        Expr::Lit(ExprLit {
+                            lit: Lit::Str(text), ..
+                        }),
+                        "max",
+                    ) => {
                         let limit = duration(text, diagnostics)?;
                         if initial.is_some_and(|initial| limit < initial) {
-                            malformed(text.span(), "`max` is shorter than the first pause", EXAMPLE, diagnostics);
+                            malformed(
+                                text.span(),
+                                "`max` is shorter than the first pause",
+                                EXAMPLE,
+                                diagnostics,
+                            );
                         }
                         max = Some(limit);
                     }
-                    (Expr::Lit(ExprLit { lit: Lit::Float(number), .. }), "factor") => {
+                    (
+                        Expr::Lit(ExprLit {
+                            lit: Lit::Float(number),
+                            ..
+                        }),
+                        "factor",
+                    ) => {
                         factor = number.base10_parse().unwrap_or(0.0);
                         factor_span = number.span();
                     }
-                    (Expr::Lit(ExprLit { lit: Lit::Int(number), .. }), "factor") => {
+                    (
+                        Expr::Lit(ExprLit {
+                            lit: Lit::Int(number),
+                            ..
+                        }),
+                        "factor",
+                    ) => {
                         factor = number.base10_parse::<u32>().map_or(0.0, f64::from);
                         factor_span = number.span();
                     }
-                    (right, "max") => malformed(right.span(), "`max` takes a duration in quotes", EXAMPLE, diagnostics),
-                    (right, _) => malformed(right.span(), "`factor` takes a number", "factor = 2.0", diagnostics),
+                    (right, "max") => malformed(
+                        right.span(),
+                        "`max` takes a duration in quotes",
+                        EXAMPLE,
+                        diagnostics,
+                    ),
+                    (right, _) => malformed(
+                        right.span(),
+                        "`factor` takes a number",
+                        "factor = 2.0",
+                        diagnostics,
+                    ),
                 }
             }
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
-                malformed(text.span(), "only the first pause stands without a key", EXAMPLE, diagnostics);
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) => {
+                malformed(
+                    text.span(),
+                    "only the first pause stands without a key",
+                    EXAMPLE,
+                    diagnostics,
+                );
             }
-            other => malformed(other.span(), "a pause is a duration in quotes", EXAMPLE, diagnostics),
+            other => malformed(
+                other.span(),
+                "a pause is a duration in quotes",
+                EXAMPLE,
+                diagnostics,
+            ),
         }
     }
     let Some(initial) = initial else {
-        malformed(call.span(), &format!("`{kind}` needs its first pause"), EXAMPLE, diagnostics);
+        malformed(
+            call.span(),
+            &format!("`{kind}` needs its first pause"),
+            EXAMPLE,
+            diagnostics,
+        );
         return None;
     };
     if !(factor.is_finite() && factor >= 1.0) {
-        malformed(factor_span, "a `factor` below 1 would make the pauses shorter and shorter", "factor = 2.0", diagnostics);
+        malformed(
+            factor_span,
+            "a `factor` below 1 would make the pauses shorter and shorter",
+            "factor = 2.0",
+            diagnostics,
+        );
         return None;
     }
     Some(match kind.as_str() {
@@ -321,7 +451,9 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let number: u64 = rest[..digits].parse().ok()?;
         rest = rest[digits..].trim_start();
-        let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(rest.len());
         let nanos: u64 = match &rest[..end] {
             "ns" => 1,
             "us" | "µs" => 1_000,
@@ -367,7 +499,11 @@ impl Backoff {
             let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
             quote!(::core::time::Duration::new(#seconds, #nanos))
         };
-        let max = |max: &Option<Duration>| max.as_ref().map(show).unwrap_or(quote!(::core::time::Duration::MAX));
+        let max = |max: &Option<Duration>| {
+            max.as_ref()
+                .map(show)
+                .unwrap_or(quote!(::core::time::Duration::MAX))
+        };
         match self {
             Backoff::Fixed(initial) => {
                 let initial = show(initial);
@@ -377,7 +513,11 @@ impl Backoff {
                 let (initial, limit) = (show(initial), max(limit));
                 quote!(#path::linear(#initial, #limit))
             }
-            Backoff::Exponential { initial, factor, max: limit } => {
+            Backoff::Exponential {
+                initial,
+                factor,
+                max: limit,
+            } => {
                 let (initial, limit) = (show(initial), max(limit));
                 quote!(#path::exponential(#initial, #factor, #limit))
             }

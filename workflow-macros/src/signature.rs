@@ -146,12 +146,20 @@ pub(crate) fn field(pat: &Pat, index: usize) -> Ident {
 pub(crate) fn stored_field(field: &Ident, ty: &Type) -> TokenStream {
     // A stored input without the field is as good as `None`, as it is for fields that serde reaches itself.
     let optional = match ty {
-        Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option") => quote!(default,),
+        Type::Path(path)
+            if path
+                .path
+                .segments
+                .last()
+                .is_some_and(|last| last.ident == "Option") =>
+        {
+            quote!(default,)
+        }
         _ => TokenStream::new(),
     };
-    let attribute = through_argument(ty, "store").zip(through_argument(ty, "load")).map(|(store, load)| {
-        quote!(#[serde(#optional serialize_with = #store, deserialize_with = #load)])
-    });
+    let attribute = through_argument(ty, "store")
+        .zip(through_argument(ty, "load"))
+        .map(|(store, load)| quote!(#[serde(#optional serialize_with = #store, deserialize_with = #load)]));
     quote!(#attribute #field: #ty)
 }
 

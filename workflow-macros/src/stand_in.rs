@@ -8,7 +8,11 @@ use crate::{body, signature};
 
 /// The items of a `#[task]`.
 pub(crate) fn task(function: &ItemFn) -> TokenStream {
-    let (ident, name, output) = (&function.sig.ident, body::text(&function.sig.ident), output(function));
+    let (ident, name, output) = (
+        &function.sig.ident,
+        body::text(&function.sig.ident),
+        output(function),
+    );
     let items = items(function, &quote!(::workflow_runtime::TaskCall));
     quote! {
         #items
@@ -24,7 +28,11 @@ pub(crate) fn task(function: &ItemFn) -> TokenStream {
 
 /// The items of a `#[workflow]`.
 pub(crate) fn workflow(function: &ItemFn) -> TokenStream {
-    let (ident, name, output) = (&function.sig.ident, body::text(&function.sig.ident), output(function));
+    let (ident, name, output) = (
+        &function.sig.ident,
+        body::text(&function.sig.ident),
+        output(function),
+    );
     let items = items(function, &quote!(::workflow_runtime::WorkflowCall));
     quote! {
         #items

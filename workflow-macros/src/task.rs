@@ -224,7 +224,10 @@ fn items(function: &ItemFn, attributes: &attributes::TaskAttributes, params: &[P
     let run = run(function, params, &fields, &context);
     let asyncness = function.sig.asyncness.map_or(ident.span(), |token| token.span);
     // What is wrong with the future (it is not `Send`, say) is reported on the user's `async fn`.
-    let (head, tail) = (quote_spanned!(asyncness=> async fn run), quote_spanned!(asyncness=> -> Self::Output));
+    let (head, tail) = (
+        quote_spanned!(asyncness=> async fn run),
+        quote_spanned!(asyncness=> -> Self::Output),
+    );
     let run_fn = quote! {
         #head(self, #context: &::workflow_runtime::TaskContext) #tail { #run }
     };
@@ -297,7 +300,11 @@ fn call(ident: &Ident, params: &[Param], fields: &[&Ident]) -> TokenStream {
     let lifetime = Lifetime::new("'__call", Span::mixed_site());
     let borrowed = params.iter().filter_map(|param| match param {
         Param::Value { field, ty } => Some(signature::stored_field_by(field, ty, "store", &quote!(#ty))),
-        Param::Borrowed { field, reference, owned } => {
+        Param::Borrowed {
+            field,
+            reference,
+            owned,
+        } => {
             let elem = &reference.elem;
             let ty = quote!(&#lifetime #elem);
             Some(match &**elem {

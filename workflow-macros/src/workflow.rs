@@ -63,7 +63,9 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         .filter(|attr| !attr.path().is_ident("allow") && !attr.path().is_ident("expect"));
     let fields: Vec<_> = params.iter().map(|(field, _)| field).collect();
     let types: Vec<_> = params.iter().map(|(_, param)| &param.ty).collect();
-    let stored = params.iter().map(|(field, param)| signature::stored_field(field, &param.ty));
+    let stored = params
+        .iter()
+        .map(|(field, param)| signature::stored_field(field, &param.ty));
     let input_doc = format!("The input of the workflow [`{ident}`](fn@{ident}), and the type that names it.");
     let (points, items, run) = match &compiled {
         Some(compiled) => (

@@ -116,15 +116,29 @@ impl<'a> Checker<'a> {
         let before = std::mem::replace(&mut self.place, place);
         // No jump leads out of a closure, an async block or a constant.
         let jumps = matches!(place, Place::Closure | Place::AsyncBlock | Place::Const);
-        let around = if jumps { std::mem::take(&mut self.around) } else { self.around.clone() };
+        let around = if jumps {
+            std::mem::take(&mut self.around)
+        } else {
+            self.around.clone()
+        };
         visit(self);
         self.around = around;
         self.place = before;
     }
 
-    fn inside(&mut self, label: Option<&Label>, is_loop: bool, has_value: bool, visit: impl FnOnce(&mut Self)) {
+    fn inside(
+        &mut self,
+        label: Option<&Label>,
+        is_loop: bool,
+        has_value: bool,
+        visit: impl FnOnce(&mut Self),
+    ) {
         let label = label.map(|label| label.name.ident.to_string());
-        self.around.push(Around { label, is_loop, has_value });
+        self.around.push(Around {
+            label,
+            is_loop,
+            has_value,
+        });
         visit(self);
         self.around.pop();
     }
@@ -134,10 +148,18 @@ impl<'a> Checker<'a> {
         let found = match label {
             Some(label) => {
                 let name = label.ident.to_string();
-                let found = self.around.iter().rev().find(|around| around.label.as_ref() == Some(&name));
+                let found = self
+                    .around
+                    .iter()
+                    .rev()
+                    .find(|around| around.label.as_ref() == Some(&name));
                 if found.is_none() {
-                    let labels: Vec<String> =
-                        self.around.iter().filter_map(|around| around.label.as_ref()).map(|name| format!("`'{name}`")).collect();
+                    let labels: Vec<String> = self
+                        .around
+                        .iter()
+                        .filter_map(|around| around.label.as_ref())
+                        .map(|name| format!("`'{name}`"))
+                        .collect();
                     let fix = match labels.len() {
                         0 => "no loop or block around it has a label".to_owned(),
                         _ => format!("labels around it: {}", labels.join(", ")),
@@ -236,7 +258,9 @@ impl<'ast> Visit<'ast> for Checker<'_> {
     fn visit_expr(&mut self, expr: &'ast Expr) {
         match expr {
             Expr::Loop(inner) => {
-                self.inside(inner.label.as_ref(), true, true, |this| this.visit_block(&inner.body));
+                self.inside(inner.label.as_ref(), true, true, |this| {
+                    this.visit_block(&inner.body)
+                });
             }
             Expr::While(inner) => {
                 // A jump in the condition leads to the loop itself.
@@ -248,13 +272,22 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             Expr::ForLoop(inner) => {
                 self.visit_pat(&inner.pat);
                 self.visit_expr(&inner.expr);
-                self.inside(inner.label.as_ref(), true, false, |this| this.visit_block(&inner.body));
+                self.inside(inner.label.as_ref(), true, false, |this| {
+                    this.visit_block(&inner.body)
+                });
             }
             Expr::Block(inner) if inner.label.is_some() => {
-                self.inside(inner.label.as_ref(), false, true, |this| this.visit_block(&inner.block));
+                self.inside(inner.label.as_ref(), false, true, |this| {
+                    this.visit_block(&inner.block)
+                });
             }
             Expr::Break(inner) => {
-                self.jump("break", inner.break_token.span, inner.label.as_ref(), inner.expr.as_deref());
+                self.jump(
+                    "break",
+                    inner.break_token.span,
+                    inner.label.as_ref(),
+                    inner.expr.as_deref(),
+                );
                 inner.expr.iter().for_each(|value| self.visit_expr(value));
             }
             Expr::Continue(inner) => {

@@ -16,10 +16,10 @@ extern crate self as workflow_runtime;
 
 #[macro_use]
 mod harness;
-mod context;
-mod halt;
 #[path = "../../../workflow-runtime/src/private/argument.rs"]
 mod argument;
+mod context;
+mod halt;
 #[path = "../../../workflow-runtime/src/private/kept.rs"]
 mod kept;
 #[path = "../../../workflow-runtime/src/private/loops.rs"]

@@ -11,12 +11,12 @@ use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InvalidId, codec
 
 use super::core::{Core, decode};
 use super::runner;
+use crate::Output;
 use crate::Signal;
 use crate::keys::{self, Kind};
 use crate::operation;
 use crate::record::{self, End, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord};
 use crate::store::{self, Batch, Condition, Verdict, Write};
-use crate::Output;
 use crate::workflow::Workflow;
 
 /// Why the result of an instance cannot be had.

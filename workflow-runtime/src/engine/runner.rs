@@ -11,6 +11,7 @@ use workflow_model::{BlockedReason, InstanceId};
 
 use super::core::{Core, Message, decode};
 use super::hot::{Control, Hot, Verb};
+use crate::Output;
 use crate::attempt::panic_message;
 use crate::context::WorkflowContext;
 use crate::halt::{Halt, HaltSlot};
@@ -19,7 +20,6 @@ use crate::operation;
 use crate::record::{AttemptsRecord, End, InstanceRecord, OutcomeRecord, StateRecord};
 use crate::run::{Run, Scope};
 use crate::store::{Batch, Error, Write};
-use crate::Output;
 use crate::workflow::Workflow;
 
 /// How the code of an instance stopped.

@@ -6,11 +6,11 @@
 
 use std::marker::PhantomData;
 
+use crate::Durable;
 use crate::context::{Saver, WorkflowContext};
 use crate::halt::Halt;
 use crate::operation::Prepared;
 use crate::task::{Task, TaskCall};
-use crate::Durable;
 
 /// A value that can be stored while the workflow waits for `Awaited`.
 #[diagnostic::on_unimplemented(

@@ -250,7 +250,6 @@ impl Cursor {
     pub fn new() -> Self {
         Cursor::default()
     }
-
 }
 
 impl LoopState for Cursor {

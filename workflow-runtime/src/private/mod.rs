@@ -13,8 +13,8 @@ use workflow_model::codec;
 
 pub use self::argument::Argument;
 pub use self::kept::{
-    Across, Keeper, Kept, KeptAcross, Named, OtherNamed, OwnedAcross, ReferenceKept, TaskNamed, Tied, ValueKept,
-    keep, tie,
+    Across, Keeper, Kept, KeptAcross, Named, OtherNamed, OwnedAcross, ReferenceKept, TaskNamed, Tied,
+    ValueKept, keep, tie,
 };
 pub use self::loops::{
     Counter, Cursor, IntoRangeLoop, ItemsKind, ItemsLoop, ItemsStart, LoopItem, LoopState, Ordered,

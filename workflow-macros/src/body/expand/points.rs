@@ -173,13 +173,11 @@ impl Expander<'_> {
         // What the point's variables are kept across is known here, before the first of them is asked for.
         let named = self.first_point.values().any(|first| *first == number).then(|| {
             let keeper = self.keeper(number);
-            let named = quote_spanned!(span=> (&::workflow_runtime::__private::Named::of(&#prepared)).__across());
+            let named =
+                quote_spanned!(span=> (&::workflow_runtime::__private::Named::of(&#prepared)).__across());
             quote!(::workflow_runtime::__private::keep(#keeper, #named);)
         });
-        let go = self.go(
-            id,
-            &quote_spanned!(Span::mixed_site()=> (#prepared, #variables,)),
-        );
+        let go = self.go(id, &quote_spanned!(Span::mixed_site()=> (#prepared, #variables,)));
         quote_spanned! {Span::mixed_site()=>
             let #awaited = #operation;
             let #prepared = #prepare;
@@ -217,7 +215,11 @@ impl Expander<'_> {
                 let call = if info.kind == BindingKind::Loop {
                     self.keeps(binding, "save", &quote!(#value, &mut #saver, #name, #slot))
                 } else if self.constants.contains(&binding) {
-                    self.keeps(binding, "save_constant", &quote!(#value, &mut #saver, #name, #slot))
+                    self.keeps(
+                        binding,
+                        "save_constant",
+                        &quote!(#value, &mut #saver, #name, #slot),
+                    )
                 } else {
                     self.keeps(binding, "save", &quote!(#value, &mut #saver, #name))
                 };
