@@ -62,16 +62,28 @@ pub(crate) fn task(tokens: TokenStream, diagnostics: &mut Diagnostics) -> TaskAt
                 result.timeout = string(&meta, "timeout = \"10s\"", diagnostics).and_then(|text| {
                     let duration = duration(&text, diagnostics)?;
                     if duration.is_zero() {
-                        malformed(text.span(), "a timeout of zero", "timeout = \"10s\"", diagnostics);
+                        malformed(
+                            text.span(),
+                            "a timeout of zero leaves the task no time",
+                            "timeout = \"10s\"",
+                            diagnostics,
+                        );
                         return None;
                     }
                     Some(duration)
                 });
             }
-            _ => match &meta {
-                Meta::Path(_) => result.blocking = true,
-                other => malformed(other.span(), "`blocking` takes no value", "blocking", diagnostics),
-            },
+            _ => {
+                result.blocking = true;
+                if !matches!(meta, Meta::Path(_)) {
+                    malformed(
+                        value_span(&meta),
+                        "`blocking` takes no value",
+                        "#[task(blocking)]",
+                        diagnostics,
+                    );
+                }
+            }
         }
     }
     result
@@ -104,11 +116,7 @@ fn entries(tokens: TokenStream, owner: &str, known: &[&str], diagnostics: &mut D
     for meta in parsed {
         let name = key(&meta);
         if !known.contains(&name.as_str()) {
-            let nearest = known.iter().min_by_key(|candidate| distance(candidate, &name));
-            let hint = nearest
-                .filter(|nearest| distance(nearest, &name) <= 3)
-                .map(|nearest| format!("did you mean `{nearest}`? "))
-                .unwrap_or_default();
+            let hint = suggestion(&name, known);
             diagnostics.error(
                 meta.path().span(),
                 "W0051",
@@ -139,12 +147,32 @@ fn key(meta: &Meta) -> String {
 }
 
 fn malformed(span: Span, what: &str, example: &str, diagnostics: &mut Diagnostics) {
-    diagnostics.error(
-        span,
-        "W0053",
-        format!("{what} is not understood"),
-        &format!("write for example `{example}`"),
-    );
+    diagnostics.error(span, "W0053", what, &format!("write for example `{example}`"));
+}
+
+/// Where the value of an entry stands, or the entry itself when it has none.
+fn value_span(meta: &Meta) -> Span {
+    match meta {
+        Meta::Path(path) => path.span(),
+        Meta::List(list) => list.delimiter.span().join(),
+        Meta::NameValue(pair) => pair.value.span(),
+    }
+}
+
+/// "did you mean `retry`? " for a key that is nearly one of the known ones.
+fn suggestion(name: &str, known: &[&str]) -> String {
+    let near = |candidate: &&&str| {
+        let distance = distance(candidate, name);
+        distance <= 1 + name.len().min(candidate.len()) / 3
+            || (name.len() > 3 && (candidate.contains(name) || name.contains(**candidate)))
+    };
+    let nearest = known
+        .iter()
+        .filter(near)
+        .min_by_key(|candidate| distance(candidate, name));
+    nearest
+        .map(|nearest| format!("did you mean `{nearest}`? "))
+        .unwrap_or_default()
 }
 
 fn string(meta: &Meta, example: &str, diagnostics: &mut Diagnostics) -> Option<LitStr> {
@@ -156,8 +184,8 @@ fn string(meta: &Meta, example: &str, diagnostics: &mut Diagnostics) -> Option<L
         return Some(text.clone());
     }
     malformed(
-        meta.span(),
-        &format!("this form of `{}`", key(meta)),
+        value_span(meta),
+        &format!("`{}` takes a text in quotes", key(meta)),
         example,
         diagnostics,
     );
@@ -182,7 +210,12 @@ fn name(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<LitStr> {
 fn retry(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<Retry> {
     const EXAMPLE: &str = "retry(max_attempts = 5, backoff = exponential(\"100ms\", max = \"30s\"))";
     let Meta::List(list) = meta else {
-        malformed(meta.span(), "this form of `retry`", EXAMPLE, diagnostics);
+        malformed(
+            value_span(meta),
+            "`retry` takes a list in parentheses",
+            EXAMPLE,
+            diagnostics,
+        );
         return None;
     };
     let mut result = Retry {
@@ -196,7 +229,12 @@ fn retry(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<Retry> {
         diagnostics,
     ) {
         let Meta::NameValue(pair) = &meta else {
-            malformed(meta.span(), "this part of `retry`", EXAMPLE, diagnostics);
+            malformed(
+                meta.span(),
+                &format!("`{}` takes a value", key(&meta)),
+                EXAMPLE,
+                diagnostics,
+            );
             continue;
         };
         if key(&meta) == "backoff" {
@@ -213,7 +251,7 @@ fn retry(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<Retry> {
                 Some(number) if number > 0 => result.max_attempts = number,
                 _ => malformed(
                     pair.value.span(),
-                    "`max_attempts` counts all attempts, the first included; this value",
+                    "`max_attempts` is a number of at least 1: it counts all attempts, the first included",
                     "max_attempts = 5",
                     diagnostics,
                 ),
@@ -226,7 +264,12 @@ fn retry(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<Retry> {
 fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
     const EXAMPLE: &str = "backoff = exponential(\"100ms\", max = \"30s\")";
     let Expr::Call(call) = value else {
-        malformed(value.span(), "this backoff", EXAMPLE, diagnostics);
+        malformed(
+            value.span(),
+            "a backoff is `fixed(..)`, `linear(..)` or `exponential(..)`",
+            EXAMPLE,
+            diagnostics,
+        );
         return None;
     };
     let kind = match &*call.func {
@@ -242,12 +285,17 @@ fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
                 call.func.span(),
                 "W0055",
                 format!("there is no backoff `{kind}`"),
-                "use `fixed(\"1s\")`, `linear(\"1s\", max = \"1m\")` or `exponential(\"100ms\", factor = 2.0, max = \"30s\")`",
+                &format!(
+                    "{}use `fixed(\"1s\")`, `linear(\"1s\", max = \"1m\")` or `exponential(\"100ms\", factor = 2.0, max = \"30s\")`",
+                    suggestion(&kind, &["fixed", "linear", "exponential"])
+                ),
             );
             return None;
         }
     };
     let (mut initial, mut factor, mut max) = (None, 2.0, None);
+    let mut given: Vec<String> = Vec::new();
+    let mut factor_span = call.span();
     for (index, arg) in call.args.iter().enumerate() {
         match arg {
             Expr::Lit(ExprLit {
@@ -261,26 +309,46 @@ fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
                     _ => String::new(),
                 };
                 if !known.contains(&name.as_str()) {
-                    let list = if known.is_empty() {
-                        "none".to_owned()
-                    } else {
-                        known.join(", ")
+                    let fix = match known {
+                        [] => format!("`{kind}` takes its pause only: `{kind}(\"1s\")`"),
+                        known => format!("{}known keys: {}", suggestion(&name, known), known.join(", ")),
                     };
                     diagnostics.error(
                         assign.left.span(),
                         "W0051",
                         format!("`{kind}` has no key `{name}`"),
-                        &format!("known keys: {list}"),
+                        &fix,
                     );
                     continue;
                 }
+                if given.contains(&name) {
+                    diagnostics.error(
+                        assign.left.span(),
+                        "W0052",
+                        format!("`{name}` is given twice"),
+                        "keep one of the two",
+                    );
+                    continue;
+                }
+                given.push(name.clone());
                 match (&*assign.right, name.as_str()) {
                     (
                         Expr::Lit(ExprLit {
                             lit: Lit::Str(text), ..
                         }),
                         "max",
-                    ) => max = Some(duration(text, diagnostics)?),
+                    ) => {
+                        let limit = duration(text, diagnostics)?;
+                        if initial.is_some_and(|initial| limit < initial) {
+                            malformed(
+                                text.span(),
+                                "`max` is shorter than the first pause",
+                                EXAMPLE,
+                                diagnostics,
+                            );
+                        }
+                        max = Some(limit);
+                    }
                     (
                         Expr::Lit(ExprLit {
                             lit: Lit::Float(number),
@@ -289,6 +357,7 @@ fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
                         "factor",
                     ) => {
                         factor = number.base10_parse().unwrap_or(0.0);
+                        factor_span = number.span();
                     }
                     (
                         Expr::Lit(ExprLit {
@@ -298,29 +367,56 @@ fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
                         "factor",
                     ) => {
                         factor = number.base10_parse::<u32>().map_or(0.0, f64::from);
+                        factor_span = number.span();
                     }
-                    _ => malformed(
-                        assign.right.span(),
-                        &format!("this value of `{name}`"),
+                    (right, "max") => malformed(
+                        right.span(),
+                        "`max` takes a duration in quotes",
                         EXAMPLE,
+                        diagnostics,
+                    ),
+                    (right, _) => malformed(
+                        right.span(),
+                        "`factor` takes a number",
+                        "factor = 2.0",
                         diagnostics,
                     ),
                 }
             }
-            other => malformed(other.span(), "this part of the backoff", EXAMPLE, diagnostics),
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) => {
+                malformed(
+                    text.span(),
+                    "only the first pause stands without a key",
+                    EXAMPLE,
+                    diagnostics,
+                );
+            }
+            other => malformed(
+                other.span(),
+                "a pause is a duration in quotes",
+                EXAMPLE,
+                diagnostics,
+            ),
         }
     }
     let Some(initial) = initial else {
         malformed(
             call.span(),
-            &format!("`{kind}` without its first pause"),
+            &format!("`{kind}` needs its first pause"),
             EXAMPLE,
             diagnostics,
         );
         return None;
     };
     if !(factor.is_finite() && factor >= 1.0) {
-        malformed(call.span(), "a `factor` below 1", "factor = 2.0", diagnostics);
+        malformed(
+            factor_span,
+            "a `factor` below 1 would make the pauses shorter and shorter",
+            "factor = 2.0",
+            diagnostics,
+        );
         return None;
     }
     Some(match kind.as_str() {

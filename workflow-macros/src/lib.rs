@@ -10,6 +10,7 @@ mod cfg;
 mod codes;
 mod diag;
 mod signature;
+mod stand_in;
 mod task;
 #[cfg(test)]
 mod tests;

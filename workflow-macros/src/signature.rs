@@ -1,11 +1,16 @@
 //! What both macros check of a function's signature.
 
-use proc_macro2::Ident;
-use quote::ToTokens;
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, ItemFn, Pat, ReturnType, Safety, Type, parse_quote};
+use syn::{Attribute, FnArg, ItemFn, LitStr, Pat, ReturnType, Safety, Type, parse_quote};
 
 use crate::diag::Diagnostics;
+
+/// Whether this is a method: items for it cannot be emitted inside of an `impl` block.
+pub(crate) fn is_method(function: &ItemFn) -> bool {
+    function.sig.receiver().is_some()
+}
 
 /// Checks everything but the parameters' types.
 pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnostics: &mut Diagnostics) {
@@ -43,9 +48,10 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
             "W0003",
             format!("a {what} must be a free function: `self` would have to be stored"),
             if what == "task" {
-                "take a dependency as `State(x): State<T>` and data as ordinary arguments"
+                "move it out of the `impl` block; take a dependency as `State(x): State<T>` and data as ordinary arguments"
             } else {
-                "take the data as ordinary arguments, and let tasks take dependencies as `State(x): State<T>`"
+                "move it out of the `impl` block and take the data as ordinary arguments; tasks take dependencies as \
+                 `State(x): State<T>`"
             },
         );
     }
@@ -80,6 +86,15 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
             ),
             "write the concrete type",
         );
+    } else if let ReturnType::Type(_, ty) = &sig.output
+        && let Some(span) = find_reference(ty)
+    {
+        diagnostics.error(
+            span,
+            "W0024",
+            format!("a {what} cannot return `{}`: its output is stored", show(ty)),
+            "return what it refers to by value: `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`",
+        );
     }
     for arg in &sig.inputs {
         if let FnArg::Typed(arg) = arg
@@ -97,7 +112,8 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
     }
 }
 
-fn find_impl(ty: &Type) -> Option<proc_macro2::Span> {
+/// The first `impl Trait` inside a type.
+pub(crate) fn find_impl(ty: &Type) -> Option<proc_macro2::Span> {
     struct Finder(Option<proc_macro2::Span>);
     impl<'ast> syn::visit::Visit<'ast> for Finder {
         fn visit_type_impl_trait(&mut self, ty: &'ast syn::TypeImplTrait) {
@@ -123,6 +139,51 @@ pub(crate) fn field(pat: &Pat, index: usize) -> Ident {
         Pat::Ident(pat) if pat.subpat.is_none() && pat.by_ref.is_none() => pat.ident.clone(),
         pat => Ident::new(&format!("argument{}", index + 1), pat.span()),
     }
+}
+
+/// The field of an input that holds an argument. Serde reaches the argument through the trait `Argument`, on the token of
+/// the parameter's type: an argument that cannot be stored is one error there.
+pub(crate) fn stored_field(field: &Ident, ty: &Type) -> TokenStream {
+    // A stored input without the field is as good as `None`, as it is for fields that serde reaches itself.
+    let optional = match ty {
+        Type::Path(path)
+            if path
+                .path
+                .segments
+                .last()
+                .is_some_and(|last| last.ident == "Option") =>
+        {
+            quote!(default,)
+        }
+        _ => TokenStream::new(),
+    };
+    let attribute = through_argument(ty, "store")
+        .zip(through_argument(ty, "load"))
+        .map(|(store, load)| quote!(#[serde(#optional serialize_with = #store, deserialize_with = #load)]));
+    quote!(#attribute #field: #ty)
+}
+
+/// The field that holds the items of a slice argument.
+pub(crate) fn stored_slice(field: &Ident, item: &Type, ty: &Type) -> TokenStream {
+    let attribute = through_argument(item, "store_vec")
+        .zip(through_argument(item, "load_vec"))
+        .map(|(store, load)| quote!(#[serde(serialize_with = #store, deserialize_with = #load)]));
+    quote!(#attribute #field: #ty)
+}
+
+/// A field of type `holds` that is only written, by `method` of the argument's type.
+pub(crate) fn stored_field_by(field: &Ident, ty: &Type, method: &str, holds: &TokenStream) -> TokenStream {
+    let attribute = through_argument(ty, method).map(|store| quote!(#[serde(serialize_with = #store)]));
+    quote!(#attribute #field: #holds)
+}
+
+/// `<T as Argument>::method`, as the text that serde's attributes take; `None` for a type that text cannot name, which
+/// serde then reaches itself.
+fn through_argument(ty: &Type, method: &str) -> Option<LitStr> {
+    let ty = ty.to_token_stream();
+    let (text, first) = (ty.to_string(), ty.into_iter().next()?);
+    let path = format!("<{text} as ::workflow_runtime::__private::Argument>::{method}");
+    (!text.contains("$crate")).then(|| LitStr::new(&path, first.span()))
 }
 
 /// The first reference or lifetime inside a type.

@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{FnArg, ItemFn, Lifetime, PatType, Type, TypeReference, parse_quote};
 
 use crate::diag::Diagnostics;
-use crate::{attributes, body, cfg, signature};
+use crate::{attributes, body, cfg, signature, stand_in};
 
 /// What a parameter of a task is for.
 enum Param {
@@ -33,7 +33,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
             diagnostics.error(
                 error.span(),
                 "W0007",
-                format!("#[task] stands on an `async fn`: {error}"),
+                format!("`#[task]` can only stand on an `async fn`: {error}"),
                 "put it on a free async function",
             );
             let errors = diagnostics.into_tokens();
@@ -45,7 +45,12 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     }
     let mut diagnostics = Diagnostics::default();
     let attributes = attributes::task(arguments.clone(), &mut diagnostics);
+    let before = diagnostics.count();
     signature::check(&function, "task", !attributes.blocking, &mut diagnostics);
+    if signature::is_method(&function) {
+        let errors = diagnostics.into_tokens();
+        return quote!(#errors #function);
+    }
     let params: Vec<Param> = function
         .sig
         .inputs
@@ -56,9 +61,13 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
             FnArg::Receiver(_) => None,
         })
         .collect();
-    let broken = !diagnostics.is_empty();
+    let sound = diagnostics.count() == before;
     let errors = diagnostics.into_tokens();
-    let items = items(&function, &attributes, &params, broken);
+    let items = if sound {
+        items(&function, &attributes, &params)
+    } else {
+        stand_in::task(&function)
+    };
     quote!(#errors #items)
 }
 
@@ -68,6 +77,13 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
         Type::Reference(reference)
             if last_segment(&reference.elem).is_some_and(|last| last == "TaskContext") =>
         {
+            if let Some(mutability) = &reference.mutability {
+                context_by(mutability.span, diagnostics);
+            }
+            Param::Context
+        }
+        ty if last_segment(ty).is_some_and(|last| last == "TaskContext") => {
+            context_by(ty.span(), diagnostics);
             Param::Context
         }
         Type::Reference(reference) => {
@@ -145,6 +161,15 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
     }
 }
 
+fn context_by(span: Span, diagnostics: &mut Diagnostics) {
+    diagnostics.error(
+        span,
+        "W0025",
+        "a task gets its context by shared reference",
+        "write the parameter as `context: &TaskContext`",
+    );
+}
+
 fn last_segment(ty: &Type) -> Option<&Ident> {
     match ty {
         Type::Path(path) => path.path.segments.last().map(|last| &last.ident),
@@ -152,12 +177,7 @@ fn last_segment(ty: &Type) -> Option<&Ident> {
     }
 }
 
-fn items(
-    function: &ItemFn,
-    attributes: &attributes::TaskAttributes,
-    params: &[Param],
-    broken: bool,
-) -> TokenStream {
+fn items(function: &ItemFn, attributes: &attributes::TaskAttributes, params: &[Param]) -> TokenStream {
     let vis = &function.vis;
     let ident = &function.sig.ident;
     let name = attributes
@@ -173,7 +193,7 @@ fn items(
         match param {
             Param::Value { field, ty } => {
                 fields.push(field);
-                owned.push(ty.clone());
+                owned.push(signature::stored_field(field, ty));
                 arguments.push(quote!(#field: #ty));
             }
             Param::Borrowed {
@@ -182,7 +202,10 @@ fn items(
                 owned: ty,
             } => {
                 fields.push(field);
-                owned.push(ty.clone());
+                owned.push(match &*reference.elem {
+                    Type::Slice(slice) => signature::stored_slice(field, &slice.elem, ty),
+                    _ => signature::stored_field(field, ty),
+                });
                 arguments.push(quote!(#field: #reference));
             }
             Param::Context | Param::State(_) => {}
@@ -191,24 +214,29 @@ fn items(
     let call = call(ident, params, &fields);
     let requirements = params.iter().filter_map(|param| match param {
         Param::State(ty) => {
-            let span = ty.span();
-            Some(quote_spanned!(span=> <#ty as ::workflow_runtime::__private::Extract>::requirement()))
+            let requirement = extract(ty, "requirement");
+            Some(quote!(#requirement()))
         }
         _ => None,
     });
     let options = options(attributes);
     let context = Ident::new("__context", Span::mixed_site());
-    let run = if broken {
-        quote!(::core::unreachable!("this task did not compile"))
-    } else {
-        run(function, params, &fields, &context)
+    let run = run(function, params, &fields, &context);
+    let asyncness = function.sig.asyncness.map_or(ident.span(), |token| token.span);
+    // What is wrong with the future (it is not `Send`, say) is reported on the user's `async fn`.
+    let (head, tail) = (
+        quote_spanned!(asyncness=> async fn run),
+        quote_spanned!(asyncness=> -> Self::Output),
+    );
+    let run_fn = quote! {
+        #head(self, #context: &::workflow_runtime::TaskContext) #tail { #run }
     };
     let output_span = output.span();
     let output_type = quote_spanned!(output_span=> type Output = #output;);
 
     quote! {
         #(#attrs)*
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(clippy::too_many_arguments, clippy::used_underscore_binding)]
         #vis fn #ident(#(#arguments),*) -> ::workflow_runtime::TaskCall<#ident> { #call }
 
         #[doc = #input_doc]
@@ -218,7 +246,7 @@ fn items(
             ::workflow_runtime::__private::serde::Deserialize,
         )]
         #[serde(crate = "::workflow_runtime::__private::serde")]
-        #vis struct #ident { #(#fields: #owned),* }
+        #vis struct #ident { #(#owned),* }
 
         impl ::core::fmt::Debug for #ident {
             fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
@@ -251,9 +279,16 @@ fn items(
                 (&::workflow_runtime::__private::Fails::<Self::Output>::new()).__from_failure(__failure)
             }
 
-            async fn run(self, #context: &::workflow_runtime::TaskContext) -> Self::Output { #run }
+            #run_fn
         }
     }
+}
+
+/// A function of `Extract`, on the parameter's type.
+fn extract(ty: &Type, function: &str) -> TokenStream {
+    let span = ty.span();
+    let function = Ident::new(function, span);
+    quote_spanned!(span=> <#ty as ::workflow_runtime::__private::Extract>::#function)
 }
 
 /// The body of the function that makes a call.
@@ -263,18 +298,27 @@ fn call(ident: &Ident, params: &[Param], fields: &[&Ident]) -> TokenStream {
     }
     // References are encoded at once, so the call owns its input and borrows nothing.
     let lifetime = Lifetime::new("'__call", Span::mixed_site());
-    let types = params.iter().filter_map(|param| match param {
-        Param::Value { ty, .. } => Some(quote!(#ty)),
-        Param::Borrowed { reference, .. } => {
+    let borrowed = params.iter().filter_map(|param| match param {
+        Param::Value { field, ty } => Some(signature::stored_field_by(field, ty, "store", &quote!(#ty))),
+        Param::Borrowed {
+            field,
+            reference,
+            owned,
+        } => {
             let elem = &reference.elem;
-            Some(quote!(&#lifetime #elem))
+            let ty = quote!(&#lifetime #elem);
+            Some(match &**elem {
+                Type::Slice(slice) => signature::stored_field_by(field, &slice.elem, "store_slice", &ty),
+                Type::Path(path) if path.path.is_ident("str") => quote!(#field: #ty),
+                _ => signature::stored_field_by(field, owned, "store_borrowed", &ty),
+            })
         }
         _ => None,
     });
     quote! {
         #[derive(::workflow_runtime::__private::serde::Serialize)]
         #[serde(crate = "::workflow_runtime::__private::serde")]
-        struct __Borrowed<#lifetime> { #(#fields: #types),* }
+        struct __Borrowed<#lifetime> { #(#borrowed),* }
         ::workflow_runtime::TaskCall::encoded(::workflow_runtime::__private::encode(&__Borrowed { #(#fields),* }))
     }
 }
@@ -308,7 +352,10 @@ fn run(function: &ItemFn, params: &[Param], fields: &[&Ident], context: &Ident) 
     inner.sig.ident = name.clone();
     let arguments = params.iter().map(|param| match param {
         Param::Context => quote!(#context),
-        Param::State(ty) => quote!(<#ty as ::workflow_runtime::__private::Extract>::extract(#context)),
+        Param::State(ty) => {
+            let extract = extract(ty, "extract");
+            quote!(#extract(#context))
+        }
         Param::Value { field, .. } => quote!(#field),
         Param::Borrowed { field, .. } => quote!(&#field),
     });

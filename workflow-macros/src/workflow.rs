@@ -2,11 +2,11 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{FnArg, ItemFn, parse_quote};
+use syn::{FnArg, ItemFn};
 
 use crate::body::{self, Param};
 use crate::diag::Diagnostics;
-use crate::{attributes, cfg, signature};
+use crate::{attributes, cfg, signature, stand_in};
 
 /// Expands `#[workflow(attributes)] item`.
 pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
@@ -17,7 +17,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
             diagnostics.error(
                 error.span(),
                 "W0007",
-                format!("#[workflow] stands on an `async fn`: {error}"),
+                format!("`#[workflow]` can only stand on an `async fn`: {error}"),
                 "put it on a free async function",
             );
             let errors = diagnostics.into_tokens();
@@ -29,8 +29,19 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     }
     let mut diagnostics = Diagnostics::default();
     let attributes = attributes::workflow(arguments.clone(), &mut diagnostics);
+    let before = diagnostics.count();
     signature::check(&function, "workflow", true, &mut diagnostics);
+    if signature::is_method(&function) {
+        let errors = diagnostics.into_tokens();
+        return quote!(#errors #function);
+    }
     let params = params(&function, &mut diagnostics);
+    if diagnostics.count() > before {
+        body::check(&function.block, &mut diagnostics);
+        let (errors, editor) = (diagnostics.into_tokens(), editor_copy(&function));
+        let items = stand_in::workflow(&function);
+        return quote!(#errors #editor #items);
+    }
     let output = signature::output(&function);
     let bodies: Vec<Param> = params
         .iter()
@@ -52,6 +63,9 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         .filter(|attr| !attr.path().is_ident("allow") && !attr.path().is_ident("expect"));
     let fields: Vec<_> = params.iter().map(|(field, _)| field).collect();
     let types: Vec<_> = params.iter().map(|(_, param)| &param.ty).collect();
+    let stored = params
+        .iter()
+        .map(|(field, param)| signature::stored_field(field, &param.ty));
     let input_doc = format!("The input of the workflow [`{ident}`](fn@{ident}), and the type that names it.");
     let (points, items, run) = match &compiled {
         Some(compiled) => (
@@ -78,7 +92,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
 
         #(#call)*
         #(#code)*
-        #[allow(clippy::used_underscore_binding)]
+        #[allow(clippy::too_many_arguments, clippy::used_underscore_binding)]
         #vis fn #ident(#(#fields: #types),*) -> ::workflow_runtime::WorkflowCall<#ident> {
             ::workflow_runtime::WorkflowCall::new(#ident { #(#fields),* })
         }
@@ -90,7 +104,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
             ::workflow_runtime::__private::serde::Deserialize,
         )]
         #[serde(crate = "::workflow_runtime::__private::serde")]
-        #vis struct #ident { #(#fields: #types),* }
+        #vis struct #ident { #(#stored),* }
 
         impl ::core::fmt::Debug for #ident {
             fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
@@ -153,10 +167,6 @@ fn params(function: &ItemFn, diagnostics: &mut Diagnostics) -> Vec<(proc_macro2:
                 ),
                 "take it by value: `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`",
             );
-            let mut owned = param.clone();
-            *owned.ty = parse_quote!(());
-            params.push((signature::field(&param.pat, index), owned));
-            continue;
         }
         params.push((signature::field(&param.pat, index), param.clone()));
     }
@@ -168,9 +178,12 @@ fn editor_copy(function: &ItemFn) -> TokenStream {
     let mut copy = function.clone();
     copy.attrs.clear();
     copy.sig.ident = quote::format_ident!("__{}_as_written", body::text(&function.sig.ident));
+    // The `const` carries the `allow`: the name of the `cfg` is not one that the user's package declares.
     quote! {
-        #[cfg(rust_analyzer)]
         #[allow(unexpected_cfgs, dead_code)]
-        #copy
+        const _: () = {
+            #[cfg(rust_analyzer)]
+            #copy
+        };
     }
 }

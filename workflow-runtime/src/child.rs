@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use workflow_model::{InstanceId, MAX_INSTANCE_ID_BYTES, codec};
 
+use crate::Output;
 use crate::context::WorkflowContext;
 use crate::engine::{Entry, runner};
 use crate::halt::Halt;
@@ -172,11 +173,12 @@ async fn receive_end<W: Workflow>(run: &mut Run, id: &InstanceId) -> Result<W::O
     let unreadable =
         |error: codec::Error| Halt::undecodable(&format!("the output of the child `{id}`"), error);
     match codec::decode(&message.payload).map_err(unreadable)? {
-        ChildEnd::Output(output) => codec::decode(&output).map_err(unreadable),
+        ChildEnd::Output(output) => Output::decode(&output).map_err(unreadable),
         ChildEnd::Stopped(how) => Err(failed(W::NAME, format!("the child `{id}` was {how}"))),
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<W: Workflow> Operation for WorkflowCall<W> {
     type Output = W::Output;
 
@@ -226,6 +228,7 @@ impl<W: Workflow> fmt::Debug for StartChild<W> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<W: Workflow> Operation for StartChild<W> {
     type Output = ChildHandle<W>;
 
@@ -299,6 +302,7 @@ impl<'de, W> Deserialize<'de> for ChildHandle<W> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<W: Workflow> Operation for ChildHandle<W> {
     type Output = W::Output;
 

@@ -190,14 +190,12 @@ impl WorkflowContext {
         std::future::pending().await
     }
 
-    #[doc(hidden)]
-    pub fn prepare<O: Operation>(&mut self, operation: O) -> Prepared<O> {
+    pub(crate) fn prepare<O: Operation>(&mut self, operation: O) -> Prepared<O> {
         let now_ms = self.run.as_ref().map_or(0, |run| run.core.now_ms());
         Prepared::new(operation, now_ms)
     }
 
-    #[doc(hidden)]
-    pub fn restore_operation<O: Operation>(&mut self) -> Result<Prepared<O>, Halt> {
+    pub(crate) fn restore_operation<O: Operation>(&mut self) -> Result<Prepared<O>, Halt> {
         let encoded = self
             .resume
             .as_ref()
@@ -208,7 +206,7 @@ impl WorkflowContext {
 
     /// Begins the record of a step; `None` when the step is the one that was resumed, whose record exists.
     #[doc(hidden)]
-    pub fn checkpoint<O: Operation>(&mut self, point: usize, prepared: &Prepared<O>) -> Option<Saver<'_>> {
+    pub fn checkpoint<O>(&mut self, point: usize, prepared: &Prepared<O>) -> Option<Saver<'_>> {
         if self.resume.take().is_some() {
             return None;
         }
@@ -224,8 +222,7 @@ impl WorkflowContext {
         Some(Saver { context: self })
     }
 
-    #[doc(hidden)]
-    pub async fn perform<O: Operation>(&mut self, prepared: Prepared<O>) -> O::Output {
+    pub(crate) async fn perform<O: Operation>(&mut self, prepared: Prepared<O>) -> O::Output {
         match self.try_perform(prepared).await {
             Ok(output) => output,
             Err(halt) => self.halt(halt).await,

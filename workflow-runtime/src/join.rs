@@ -661,6 +661,7 @@ pub struct Cancelled {
 #[derive(Debug)]
 pub struct Cancellable<O>(O);
 
+#[diagnostic::do_not_recommend]
 impl<O: Operation> Operation for Cancellable<O> {
     type Output = Result<O::Output, Cancelled>;
 

@@ -81,7 +81,7 @@ pub use operation::{IntoDuration, Operation, Receive, Sleep, receive, sleep, sle
 pub use signal::Signal;
 pub use task::{StateRequirement, Task, TaskCall, TaskFailure, TaskOptions};
 pub use task_context::{Extract, State, TaskContext};
-pub use workflow::{Contains, Registry, RegistryVisitor, Workflow, WorkflowCall};
+pub use workflow::{Contains, RegisteredIn, Registry, RegistryVisitor, Workflow, WorkflowCall};
 
 /// A value that can be stored: serialisable with serde, owned, and free to move between threads.
 ///
@@ -95,3 +95,30 @@ pub trait Durable: serde::Serialize + serde::de::DeserializeOwned + Send + 'stat
 
 #[diagnostic::do_not_recommend]
 impl<T: serde::Serialize + serde::de::DeserializeOwned + Send + 'static> Durable for T {}
+
+/// What a task or workflow gives back.
+///
+/// Implemented for every [`Durable`] type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the output of a task or workflow: it cannot be stored",
+    label = "outputs are stored",
+    note = "an output's type must implement serde's `Serialize` and `Deserialize`, be `Send`, and borrow nothing: derive them for your own types",
+    note = "the error inside of a `Result` is stored too: convert a foreign error into a type of your own, or into its text (`.map_err(|error| error.to_string())`)"
+)]
+pub trait Output: Sized + Send + 'static {
+    #[doc(hidden)]
+    fn encode(&self) -> Result<Vec<u8>, workflow_model::codec::Error>;
+    #[doc(hidden)]
+    fn decode(encoded: &[u8]) -> Result<Self, workflow_model::codec::Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Durable> Output for T {
+    fn encode(&self) -> Result<Vec<u8>, workflow_model::codec::Error> {
+        workflow_model::codec::encode(self)
+    }
+
+    fn decode(encoded: &[u8]) -> Result<Self, workflow_model::codec::Error> {
+        workflow_model::codec::decode(encoded)
+    }
+}

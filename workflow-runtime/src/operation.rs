@@ -1,7 +1,9 @@
 //! What a workflow can await: tasks, timers, signals.
 
 use std::borrow::Cow;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use crate::record::AttemptsRecord;
 use crate::run::Run;
 use crate::store::{Batch, Write};
 use crate::task::{Input, StateRequirement, Task, TaskCall, TaskFailure};
-use crate::{Durable, Signal};
+use crate::{Output, Signal};
 
 /// A pause before the next attempt that is at least this long is a timer in the store: the instance leaves the memory.
 const LONG_PAUSE_MS: u64 = 10_000;
@@ -23,8 +25,8 @@ const LONG_PAUSE_MS: u64 = 10_000;
 /// Something that a workflow can await.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be awaited in a workflow",
-    label = "not a durable operation",
-    note = "a workflow can only await tasks, timers (`sleep`) and signals (`receive`), because a plain future cannot be stored and resumed after a crash",
+    label = "not durable: it could not be continued after a restart",
+    note = "a workflow can only await tasks, timers (`sleep`), signals (`receive`), other workflows, and `join!`, `try_join!` and `select!` of them",
     note = "put this work in a `#[task]` function and await that"
 )]
 pub trait Operation: Sized + Send {
@@ -71,6 +73,36 @@ pub trait Operation: Sized + Send {
         context: &mut WorkflowContext,
         encoded: Bytes,
     ) -> impl Future<Output = Result<Self::Output, Halt>> + Send;
+
+    // What generated code calls. These are functions of this trait, and nothing else is asked of an awaited value, so that
+    // a value that is no operation is one error, on the user's `await`.
+
+    /// Encodes the operation, so that it can be stored.
+    #[doc(hidden)]
+    fn __prepare(self, context: &mut WorkflowContext) -> Prepared<Self> {
+        context.prepare(self)
+    }
+
+    /// The operation of the point where the workflow is resumed.
+    #[doc(hidden)]
+    fn __restore(context: &mut WorkflowContext) -> Result<Prepared<Self>, Halt> {
+        context.restore_operation()
+    }
+
+    /// Commits the step and performs the operation.
+    #[doc(hidden)]
+    fn __perform(
+        prepared: Prepared<Self>,
+        context: &mut WorkflowContext,
+    ) -> impl Future<Output = Self::Output> + Send {
+        context.perform(prepared)
+    }
+
+    /// Notes what a point awaits.
+    #[doc(hidden)]
+    fn __note(_: PhantomData<Self>, context: &mut WorkflowContext, point: usize) {
+        Self::describe(context.description(), point);
+    }
 }
 
 /// What an instance waits for, outside of it.
@@ -131,10 +163,6 @@ impl<O: Operation> Prepared<O> {
         })
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.encoded.as_deref().unwrap_or_default()
-    }
-
     pub(crate) fn into_parts(self) -> Result<(O, Bytes), Halt> {
         match (self.operation, self.encoded) {
             (Some(operation), Ok(encoded)) => Ok((operation, encoded)),
@@ -144,6 +172,12 @@ impl<O: Operation> Prepared<O> {
             }),
             (None, Ok(_)) => Err(Halt::NoInput),
         }
+    }
+}
+
+impl<O> Prepared<O> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.encoded.as_deref().unwrap_or_default()
     }
 }
 
@@ -226,6 +260,7 @@ pub(crate) fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a 
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Task> Operation for TaskCall<T> {
     type Output = T::Output;
 
@@ -273,7 +308,7 @@ impl<T: Task> Operation for TaskCall<T> {
                 .map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error))
         };
         if let Some(given) = run.take_given() {
-            return codec::decode(&given)
+            return Output::decode(&given)
                 .map_err(|error| Halt::undecodable(&format!("the given output of `{}`", T::NAME), error));
         }
         let mut first = match self.input {
@@ -398,6 +433,7 @@ pub fn sleep_until(time: SystemTime) -> Sleep {
 /// What [`sleep`] takes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a duration",
+    label = "how long?",
     note = "give a `std::time::Duration`, or text such as \"500ms\", \"10s\", \"1h 30m\" or \"2d\""
 )]
 pub trait IntoDuration {
@@ -420,6 +456,25 @@ impl IntoDuration for &str {
 impl IntoDuration for String {
     fn into_duration(self) -> Result<Duration, String> {
         self.as_str().into_duration()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl IntoFuture for Sleep {
+    type Output = ();
+    type IntoFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Outside of a workflow this is an ordinary pause.
+    ///
+    /// # Panics
+    /// The future panics when the text that was given is no duration.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            match self.duration {
+                Ok(duration) => tokio::time::sleep(duration).await,
+                Err(error) => panic!("{error}"),
+            }
+        })
     }
 }
 
@@ -466,7 +521,7 @@ impl Operation for Sleep {
 /// A message to wait for.
 #[derive(Debug)]
 #[must_use = "nothing is received unless this is awaited"]
-pub struct Receive<S>(std::marker::PhantomData<fn() -> S>);
+pub struct Receive<S>(PhantomData<fn() -> S>);
 
 /// Waits for the next message of type `S` to this instance. Messages that came earlier are kept until they are received,
 /// in their order.
@@ -492,10 +547,10 @@ pub struct Receive<S>(std::marker::PhantomData<fn() -> S>);
 /// # });
 /// ```
 pub fn receive<S: Signal>() -> Receive<S> {
-    Receive(std::marker::PhantomData)
+    Receive(PhantomData)
 }
 
-impl<S: Signal + Durable> Operation for Receive<S> {
+impl<S: Signal> Operation for Receive<S> {
     type Output = S;
 
     fn describe(description: &mut Description, point: usize) {

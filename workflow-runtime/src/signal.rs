@@ -12,6 +12,11 @@ use crate::Durable;
 /// struct Approval { by: String }
 /// impl Signal for Approval { const NAME: &'static str = "approval"; }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a signal",
+    label = "not a signal",
+    note = "give the type a stored name: `impl Signal for {Self} {{ const NAME: &'static str = \"..\"; }}`"
+)]
 pub trait Signal: Durable {
     /// The stored name.
     const NAME: &'static str;

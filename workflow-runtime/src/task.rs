@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use workflow_model::codec;
 
-use crate::{Durable, RetryPolicy, TaskContext};
+use crate::{Output, RetryPolicy, TaskContext};
 
 /// A step with effects. `#[task]` writes the implementation for an async function; it can be written by hand too.
 ///
@@ -39,7 +39,7 @@ pub trait Task: Serialize + DeserializeOwned + Send + Sized + 'static {
     const NAME: &'static str;
 
     /// What the task gives; it is stored with the workflow's next step.
-    type Output: Durable;
+    type Output: Output;
 
     /// Attempts, timeout, thread.
     fn options() -> TaskOptions {

@@ -189,7 +189,8 @@ pub struct State<T>(pub T);
 /// A parameter that a task takes from its context.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be given to a task",
-    note = "a dependency is cloned for each attempt: its type must be `Clone + Send + Sync + 'static` (wrap it in an `Arc`)"
+    label = "not `Clone + Send + Sync + 'static`",
+    note = "each attempt gets a clone of the dependency: derive `Clone` for its type, or wrap what it holds in an `Arc`"
 )]
 pub trait Extract: Sized {
     /// What the engine must have.
@@ -198,6 +199,7 @@ pub trait Extract: Sized {
     fn extract(context: &TaskContext) -> Self;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Clone + Send + Sync + 'static> Extract for State<T> {
     fn requirement() -> StateRequirement {
         StateRequirement::of::<T>()

@@ -6,9 +6,14 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Durable, WorkflowContext};
+use crate::{Output, WorkflowContext};
 
 /// A resumable state machine. `#[workflow]` writes the implementation; the value itself is the stored input.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a workflow",
+    label = "not a workflow",
+    note = "put `#[workflow]` on its `async fn`; a task is run by the workflows that await it, and is not registered or started"
+)]
 pub trait Workflow: Serialize + DeserializeOwned + Send + Sized + 'static {
     /// The stored name.
     const NAME: &'static str;
@@ -17,7 +22,7 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sized + 'static {
     const POINTS: &'static [&'static str];
 
     /// What the workflow gives.
-    type Output: Durable;
+    type Output: Output;
 
     /// The message of an output that stands for a failure.
     fn failure(output: &Self::Output) -> Option<String>;
@@ -69,6 +74,19 @@ pub trait RegistryVisitor {
     note = "name it where the engine's workflows are listed: `workflows! {{ pub App {{ .., {W} }} }}`"
 )]
 pub trait Contains<W>: Registry {}
+
+/// Says that the workflow is one of those that an engine over `R` runs: `R` [`Contains`] it.
+#[diagnostic::on_unimplemented(
+    message = "the workflow `{Self}` is not registered in `{R}`",
+    label = "an engine over `{R}` does not run `{Self}`",
+    note = "name it where the engine's workflows are listed: `workflows! {{ pub App {{ .., {Self} }} }}`"
+)]
+pub trait RegisteredIn<R> {}
+
+// The bound of `WorkflowEngine::start` is on the workflow and not on the registry: a registry of one workflow would
+// otherwise tell rustc the type of the argument, and the message would be about mismatched types.
+#[diagnostic::do_not_recommend]
+impl<R: Contains<W>, W> RegisteredIn<R> for W {}
 
 /// Names the workflows that a program can run, as a type: starting any other one does not compile.
 ///

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Block, Expr, Pat, Stmt};
+use syn::{Attribute, Block, Expr, Label, Lifetime, Pat, Stmt};
 
 use super::macros;
 use crate::diag::Diagnostics;
@@ -20,6 +21,15 @@ enum Place {
     Const,
 }
 
+/// A loop or labelled block around the code being checked.
+#[derive(Clone)]
+struct Around {
+    label: Option<String>,
+    is_loop: bool,
+    /// `loop` and labelled blocks have a value that `break` gives.
+    has_value: bool,
+}
+
 struct Checker<'a> {
     diagnostics: &'a mut Diagnostics,
     place: Place,
@@ -27,6 +37,7 @@ struct Checker<'a> {
     awaits: usize,
     /// Names given by `#[point("..")]`.
     names: BTreeSet<String>,
+    around: Vec<Around>,
 }
 
 /// Checks where awaits stand in the body; the answer holds the names that `#[point("..")]` gives.
@@ -43,6 +54,7 @@ impl<'a> Checker<'a> {
             place: Place::Body,
             awaits: 0,
             names: BTreeSet::new(),
+            around: Vec::new(),
         }
     }
 
@@ -50,6 +62,7 @@ impl<'a> Checker<'a> {
     fn copy(&mut self, place: Place, expr: &Expr) {
         let mut inner = Checker {
             place,
+            around: self.around.clone(),
             ..Checker::new(self.diagnostics)
         };
         inner.visit_expr(expr);
@@ -98,13 +111,93 @@ impl<'a> Checker<'a> {
             }
         }
     }
+
     fn within(&mut self, place: Place, visit: impl FnOnce(&mut Self)) {
         let before = std::mem::replace(&mut self.place, place);
+        // No jump leads out of a closure, an async block or a constant.
+        let jumps = matches!(place, Place::Closure | Place::AsyncBlock | Place::Const);
+        let around = if jumps {
+            std::mem::take(&mut self.around)
+        } else {
+            self.around.clone()
+        };
         visit(self);
+        self.around = around;
         self.place = before;
     }
 
-    fn refuse(&mut self, span: proc_macro2::Span) {
+    fn inside(
+        &mut self,
+        label: Option<&Label>,
+        is_loop: bool,
+        has_value: bool,
+        visit: impl FnOnce(&mut Self),
+    ) {
+        let label = label.map(|label| label.name.ident.to_string());
+        self.around.push(Around {
+            label,
+            is_loop,
+            has_value,
+        });
+        visit(self);
+        self.around.pop();
+    }
+
+    /// Checks a jump: its label names something around it, and `continue` and a plain `break` have a loop.
+    fn jump(&mut self, keyword: &str, token: Span, label: Option<&Lifetime>, value: Option<&Expr>) {
+        let found = match label {
+            Some(label) => {
+                let name = label.ident.to_string();
+                let found = self
+                    .around
+                    .iter()
+                    .rev()
+                    .find(|around| around.label.as_ref() == Some(&name));
+                if found.is_none() {
+                    let labels: Vec<String> = self
+                        .around
+                        .iter()
+                        .filter_map(|around| around.label.as_ref())
+                        .map(|name| format!("`'{name}`"))
+                        .collect();
+                    let fix = match labels.len() {
+                        0 => "no loop or block around it has a label".to_owned(),
+                        _ => format!("labels around it: {}", labels.join(", ")),
+                    };
+                    let message = format!("no loop or block around this `{keyword}` has the label `'{name}`");
+                    return self.diagnostics.error(label.span(), "W0019", message, &fix);
+                }
+                found
+            }
+            None => self.around.iter().rev().find(|around| around.is_loop),
+        };
+        let Some(found) = found else {
+            return self.diagnostics.error(
+                token,
+                "W0019",
+                format!("`{keyword}` outside of a loop"),
+                "leave the workflow with `return`, or name the block to leave with a label (`break 'label`)",
+            );
+        };
+        if keyword == "continue" && !found.is_loop {
+            return self.diagnostics.error(
+                label.map_or(token, Lifetime::span),
+                "W0019",
+                "`continue` leads to a block: only a loop has a next round",
+                "leave the block with `break 'label`",
+            );
+        }
+        if let Some(value) = value.filter(|_| !found.has_value) {
+            self.diagnostics.error(
+                value.span(),
+                "W0019",
+                "`break` with a value out of a `for` or `while` loop, which has none",
+                "assign the value to a variable before the `break`, or write the loop as `loop`",
+            );
+        }
+    }
+
+    fn refuse(&mut self, span: Span) {
         let (code, message, fix) = match self.place {
             Place::Body => return,
             Place::Closure => (
@@ -164,6 +257,42 @@ impl<'ast> Visit<'ast> for Checker<'_> {
 
     fn visit_expr(&mut self, expr: &'ast Expr) {
         match expr {
+            Expr::Loop(inner) => {
+                self.inside(inner.label.as_ref(), true, true, |this| {
+                    this.visit_block(&inner.body)
+                });
+            }
+            Expr::While(inner) => {
+                // A jump in the condition leads to the loop itself.
+                self.inside(inner.label.as_ref(), true, false, |this| {
+                    this.visit_expr(&inner.cond);
+                    this.visit_block(&inner.body);
+                });
+            }
+            Expr::ForLoop(inner) => {
+                self.visit_pat(&inner.pat);
+                self.visit_expr(&inner.expr);
+                self.inside(inner.label.as_ref(), true, false, |this| {
+                    this.visit_block(&inner.body)
+                });
+            }
+            Expr::Block(inner) if inner.label.is_some() => {
+                self.inside(inner.label.as_ref(), false, true, |this| {
+                    this.visit_block(&inner.block)
+                });
+            }
+            Expr::Break(inner) => {
+                self.jump(
+                    "break",
+                    inner.break_token.span,
+                    inner.label.as_ref(),
+                    inner.expr.as_deref(),
+                );
+                inner.expr.iter().for_each(|value| self.visit_expr(value));
+            }
+            Expr::Continue(inner) => {
+                self.jump("continue", inner.continue_token.span, inner.label.as_ref(), None);
+            }
             Expr::Await(inner) => {
                 self.awaits += 1;
                 self.refuse(inner.await_token.span);

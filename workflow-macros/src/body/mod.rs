@@ -41,6 +41,13 @@ pub(crate) struct Compiled {
     pub(crate) run: TokenStream,
 }
 
+/// Reports the mistakes of a body whose function has a broken signature.
+pub(crate) fn check(block: &Block, diagnostics: &mut Diagnostics) {
+    let mut block = block.clone();
+    desugar::block(&mut block, diagnostics);
+    check::body(&block, diagnostics);
+}
+
 /// Compiles `block`; `None` when mistakes were reported.
 pub(crate) fn compile(
     params: &[Param],
@@ -51,7 +58,6 @@ pub(crate) fn compile(
     let mut block = block.clone();
     desugar::block(&mut block, diagnostics);
     let block = &block;
-    check::body(block, diagnostics);
     let names = check::body(block, diagnostics);
     let (body, graph, live) = analyze(params, block, &names, diagnostics)?;
     Some(expand::expand(&body, &graph, &live, output))

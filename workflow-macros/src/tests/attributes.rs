@@ -90,14 +90,14 @@ fn mistakes() {
     check(
         "timeout = 10",
         expect![[r#"
-        W0053: this form of `timeout` is not understood
-    "#]],
+            W0053: `timeout` takes a text in quotes
+        "#]],
     );
     check(
         "timeout = \"0s\"",
         expect![[r#"
-        W0053: a timeout of zero is not understood
-    "#]],
+            W0053: a timeout of zero leaves the task no time
+        "#]],
     );
     check(
         "timeout = \"ten\"",
@@ -108,15 +108,15 @@ fn mistakes() {
     check(
         "retry = 3",
         expect![[r#"
-        W0053: this form of `retry` is not understood
-    "#]],
+            W0053: `retry` takes a list in parentheses
+        "#]],
     );
     check(
         "retry(max_attempts = 0)",
         expect![[r#"
-        3 attempts, default
-        W0053: `max_attempts` counts all attempts, the first included; this value is not understood
-    "#]],
+            3 attempts, default
+            W0053: `max_attempts` is a number of at least 1: it counts all attempts, the first included
+        "#]],
     );
     check(
         "retry(backoff = cubic(\"1s\"))",
@@ -135,15 +135,16 @@ fn mistakes() {
     check(
         "retry(backoff = exponential(\"1s\", factor = 0.5))",
         expect![[r#"
-        3 attempts, default
-        W0053: a `factor` below 1 is not understood
-    "#]],
+            3 attempts, default
+            W0053: a `factor` below 1 would make the pauses shorter and shorter
+        "#]],
     );
     check(
         "blocking = true",
         expect![[r#"
-        W0053: `blocking` takes no value is not understood
-    "#]],
+            blocking
+            W0053: `blocking` takes no value
+        "#]],
     );
     check(
         "a b",

@@ -97,7 +97,12 @@ fn awaits_that_are_supported() {
 
 #[test]
 fn jumps() {
-    check("loop { a().await; break 'nowhere; }", expect![]);
+    check(
+        "loop { a().await; break 'nowhere; }",
+        expect![[r#"
+        W0019: no loop or block around this `break` has the label `'nowhere`
+    "#]],
+    );
     check("a().await; 'x: loop { break 'x }", expect![[""]]);
 }
 

@@ -38,7 +38,10 @@ fn two_points() {
                         '__stage: {
                             let ((n, m),) = __unboxed(__witness0, __content);
                             let __awaited = f(n);
-                            let __operation = __context.prepare(__awaited);
+                            let __operation = ::workflow_runtime::__private::Operation::__prepare(
+                                __awaited,
+                                __context,
+                            );
                             __go(
                                 __next,
                                 1usize,
@@ -59,7 +62,9 @@ fn two_points() {
                                 ::core::option::Option::None => {
                                     let ::core::option::Option::Some(__operation) = __read(
                                         __next,
-                                        __context.restore_operation(),
+                                        ::workflow_runtime::__private::Operation::__restore(
+                                            __context,
+                                        ),
                                     ) else { break '__stage };
                                     (__operation, ())
                                 }
@@ -68,10 +73,17 @@ fn two_points() {
                             if let ::core::option::Option::Some(_) = __context
                                 .checkpoint(0usize, &__operation)
                             {}
-                            let __result1 = __context.perform(__operation).await;
+                            let __result1 = ::workflow_runtime::__private::Operation::__perform(
+                                    __operation,
+                                    __context,
+                                )
+                                .await;
                             let a = __result1?;
                             let __awaited = g(a);
-                            let __operation = __context.prepare(__awaited);
+                            let __operation = ::workflow_runtime::__private::Operation::__prepare(
+                                __awaited,
+                                __context,
+                            );
                             __go(
                                 __next,
                                 2usize,
@@ -92,7 +104,9 @@ fn two_points() {
                                 ::core::option::Option::None => {
                                     let ::core::option::Option::Some(__operation) = __read(
                                         __next,
-                                        __context.restore_operation(),
+                                        ::workflow_runtime::__private::Operation::__restore(
+                                            __context,
+                                        ),
                                     ) else { break '__stage };
                                     (__operation, ())
                                 }
@@ -101,7 +115,11 @@ fn two_points() {
                             if let ::core::option::Option::Some(_) = __context
                                 .checkpoint(1usize, &__operation)
                             {}
-                            let __result2 = __context.perform(__operation).await;
+                            let __result2 = ::workflow_runtime::__private::Operation::__perform(
+                                    __operation,
+                                    __context,
+                                )
+                                .await;
                             return __result2;
                         }
                         ::core::future::pending().await
@@ -126,7 +144,7 @@ fn a_loop() {
                         '__stage: {
                             let ((n, m),) = __unboxed(__witness0, __content);
                             let mut sum = 0;
-                            let mut __for_x_3 = match 0..n {
+                            let mut __for_3_x = match 0..n {
                                 __source => {
                                     #[allow(unused_imports)]
                                     use ::workflow_runtime::__private::{
@@ -138,7 +156,7 @@ fn a_loop() {
                             __go(
                                 __next,
                                 2usize,
-                                __boxed(__witness2, ((sum, __for_x_3),)),
+                                __boxed(__witness2, ((sum, __for_3_x),)),
                             );
                             break '__stage;
                         }
@@ -151,18 +169,21 @@ fn a_loop() {
                             return __some::<Output>();
                         }
                         '__stage: {
-                            let ((mut sum, mut __for_x_3),) = __unboxed(
+                            let ((mut sum, mut __for_3_x),) = __unboxed(
                                 __witness2,
                                 __content,
                             );
-                            match __for_x_3.next() {
+                            match __for_3_x.next() {
                                 ::core::option::Option::Some(x) => {
                                     let __awaited = f(x);
-                                    let __operation = __context.prepare(__awaited);
+                                    let __operation = ::workflow_runtime::__private::Operation::__prepare(
+                                        __awaited,
+                                        __context,
+                                    );
                                     __go(
                                         __next,
                                         1usize,
-                                        __boxed(__witness1, (__operation, (sum, __for_x_3))),
+                                        __boxed(__witness1, (__operation, (sum, __for_3_x))),
                                     );
                                     break '__stage;
                                 }
@@ -180,50 +201,58 @@ fn a_loop() {
                             return __some::<Output>();
                         }
                         '__stage: {
-                            let (__operation, (mut sum, mut __for_x_3)) = match __content {
+                            let (__operation, (mut sum, mut __for_3_x)) = match __content {
                                 ::core::option::Option::None => {
                                     let ::core::option::Option::Some(__operation) = __read(
                                         __next,
-                                        __context.restore_operation(),
+                                        ::workflow_runtime::__private::Operation::__restore(
+                                            __context,
+                                        ),
                                     ) else { break '__stage };
                                     let ::core::option::Option::Some(sum) = __read(
                                         __next,
-                                        ::workflow_runtime::__private::restore::<
-                                            _,
+                                        <::workflow_runtime::__private::Across<
                                             __await_of::f,
-                                        >(__context, "sum"),
+                                        > as ::workflow_runtime::__private::Keeper<
+                                            _,
+                                        >>::restore(__context, "sum"),
                                     ) else { break '__stage };
-                                    let ::core::option::Option::Some(__for_x_3) = __read(
+                                    let ::core::option::Option::Some(__for_3_x) = __read(
                                         __next,
-                                        ::workflow_runtime::__private::restore_loop(
+                                        ::workflow_runtime::__private::LoopState::restore(
                                             __context,
                                             "for x",
                                         ),
                                     ) else { break '__stage };
-                                    (__operation, (sum, __for_x_3))
+                                    (__operation, (sum, __for_3_x))
                                 }
                                 __content => __unboxed(__witness1, __content),
                             };
                             if let ::core::option::Option::Some(mut __saver) = __context
                                 .checkpoint(0usize, &__operation)
                             {
-                                ::workflow_runtime::__private::save::<
-                                    _,
+                                <::workflow_runtime::__private::Across<
                                     __await_of::f,
-                                >(&mut __saver, "sum", &sum);
-                                ::workflow_runtime::__private::save_loop(
+                                > as ::workflow_runtime::__private::Keeper<
+                                    _,
+                                >>::save(&sum, &mut __saver, "sum");
+                                ::workflow_runtime::__private::LoopState::save(
+                                    &__for_3_x,
                                     &mut __saver,
                                     "for x",
                                     3u32,
-                                    &__for_x_3,
                                 );
                             }
-                            let __result1 = __context.perform(__operation).await;
+                            let __result1 = ::workflow_runtime::__private::Operation::__perform(
+                                    __operation,
+                                    __context,
+                                )
+                                .await;
                             sum += __result1?;
                             __go(
                                 __next,
                                 2usize,
-                                __boxed(__witness2, ((sum, __for_x_3),)),
+                                __boxed(__witness2, ((sum, __for_3_x),)),
                             );
                             break '__stage;
                         }
@@ -259,7 +288,10 @@ fn a_join_inside_of_a_stage() {
                                     }
                                     _ => {
                                         let __awaited = f();
-                                        let __operation = __context.prepare(__awaited);
+                                        let __operation = ::workflow_runtime::__private::Operation::__prepare(
+                                            __awaited,
+                                            __context,
+                                        );
                                         __go(
                                             __next,
                                             1usize,
@@ -271,7 +303,10 @@ fn a_join_inside_of_a_stage() {
                             };
                             let k = __value1;
                             let __awaited = g(k, r);
-                            let __operation = __context.prepare(__awaited);
+                            let __operation = ::workflow_runtime::__private::Operation::__prepare(
+                                __awaited,
+                                __context,
+                            );
                             __go(
                                 __next,
                                 2usize,
@@ -292,7 +327,9 @@ fn a_join_inside_of_a_stage() {
                                 ::core::option::Option::None => {
                                     let ::core::option::Option::Some(__operation) = __read(
                                         __next,
-                                        __context.restore_operation(),
+                                        ::workflow_runtime::__private::Operation::__restore(
+                                            __context,
+                                        ),
                                     ) else { break '__stage };
                                     (__operation, ())
                                 }
@@ -301,7 +338,11 @@ fn a_join_inside_of_a_stage() {
                             if let ::core::option::Option::Some(_) = __context
                                 .checkpoint(0usize, &__operation)
                             {}
-                            let __result1 = __context.perform(__operation).await;
+                            let __result1 = ::workflow_runtime::__private::Operation::__perform(
+                                    __operation,
+                                    __context,
+                                )
+                                .await;
                             __result1;
                             return 0;
                         }
@@ -318,7 +359,9 @@ fn a_join_inside_of_a_stage() {
                                 ::core::option::Option::None => {
                                     let ::core::option::Option::Some(__operation) = __read(
                                         __next,
-                                        __context.restore_operation(),
+                                        ::workflow_runtime::__private::Operation::__restore(
+                                            __context,
+                                        ),
                                     ) else { break '__stage };
                                     (__operation, ())
                                 }
@@ -327,7 +370,11 @@ fn a_join_inside_of_a_stage() {
                             if let ::core::option::Option::Some(_) = __context
                                 .checkpoint(1usize, &__operation)
                             {}
-                            let __result2 = __context.perform(__operation).await;
+                            let __result2 = ::workflow_runtime::__private::Operation::__perform(
+                                    __operation,
+                                    __context,
+                                )
+                                .await;
                             return __result2;
                         }
                         ::core::future::pending().await

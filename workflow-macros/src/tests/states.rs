@@ -172,10 +172,10 @@ fn loops() {
         "for x in n { if x == 2 { continue; } f(x).await; if x == m { break; } }",
         expect![[r#"
             start [n, m]
-                let mut __for_x_2 = match n { __source => { #[allow(unused_imports)] use::workflow_runtime::__private::{ ItemsKind as _, RangeKind as _ };(&__source).__loop_kind().start(__source) } }
+                let mut __for_2_x = match n { __source => { #[allow(unused_imports)] use::workflow_runtime::__private::{ ItemsKind as _, RangeKind as _ };(&__source).__loop_kind().start(__source) } }
                 go to join 1
-            join 1 [m, __for_x_2]
-                match __for_x_2.next()
+            join 1 [m, __for_2_x]
+                match __for_2_x.next()
                     ::core::option::Option::Some(x) =>
                         if x == 2
                             go to join 1
@@ -183,19 +183,19 @@ fn loops() {
                             go to join 3
                     ::core::option::Option::None =>
                         go to join 2
-            join 3 inside [m, __for_x_2, x]
+            join 3 inside [m, __for_2_x, x]
                 go to join 4
-            join 4 inside [m, __for_x_2, x]
+            join 4 inside [m, __for_2_x, x]
                 await f(x) at point f
-            point f -> __result1 [m, __for_x_2, x]
+            point f -> __result1 [m, __for_2_x, x]
                 __result1;
                 if x == m
                     go to join 2
                 else
                     go to join 6
-            join 6 inside [m, __for_x_2]
+            join 6 inside [m, __for_2_x]
                 go to join 7
-            join 7 inside [m, __for_x_2]
+            join 7 inside [m, __for_2_x]
                 go to join 1
             join 2 []
                 return ()
@@ -242,21 +242,21 @@ fn loops() {
     check(
         "for x in &m { f(*x).await; }",
         expect![[r#"
-        start [m]
-            let mut __for_x_2 = ::workflow_runtime::__private::Cursor::new()
-            go to join 1
-        join 1 [m, __for_x_2]
-            match __for_x_2.next_ref(&m)
-                ::core::option::Option::Some(x) =>
-                    await f(* x) at point f
-                ::core::option::Option::None =>
-                    go to join 2
-        point f -> __result1 [m, __for_x_2]
-            __result1;
-            go to join 1
-        join 2 inside []
-            return ()
-    "#]],
+            start [m]
+                let mut __for_2_x = ::workflow_runtime::__private::Cursor::new()
+                go to join 1
+            join 1 [m, __for_2_x]
+                match match &m { __collection =>::workflow_runtime::__private::Ordered::next_item(__collection, &mut __for_2_x) }
+                    ::core::option::Option::Some(x) =>
+                        await f(* x) at point f
+                    ::core::option::Option::None =>
+                        go to join 2
+            point f -> __result1 [m, __for_2_x]
+                __result1;
+                go to join 1
+            join 2 inside []
+                return ()
+        "#]],
     );
 }
 
@@ -292,20 +292,20 @@ fn a_loop_that_hides_a_name_is_taken_apart() {
                 let x = __result1
                 go to join 2
             join 2 [n, x]
-                let mut __for_x_4 = match 0..3 { __source => { #[allow(unused_imports)] use::workflow_runtime::__private::{ ItemsKind as _, RangeKind as _ };(&__source).__loop_kind().start(__source) } }
+                let mut __for_4_x = match 0..3 { __source => { #[allow(unused_imports)] use::workflow_runtime::__private::{ ItemsKind as _, RangeKind as _ };(&__source).__loop_kind().start(__source) } }
                 go to join 4
-            join 4 [n, x, __for_x_4]
-                match __for_x_4.next()
-                    ::core::option::Option::Some(x__5) =>
-                        if x__5 == n
+            join 4 [n, x, __for_4_x]
+                match __for_4_x.next()
+                    ::core::option::Option::Some(__5_x) =>
+                        if __5_x == n
                             go to join 3
                         else
                             go to join 6
                     ::core::option::Option::None =>
                         go to join 5
-            join 6 inside [n, x, __for_x_4]
+            join 6 inside [n, x, __for_4_x]
                 go to join 7
-            join 7 inside [n, x, __for_x_4]
+            join 7 inside [n, x, __for_4_x]
                 go to join 4
             join 5 inside [n, x]
                 await f() at point f#2
@@ -323,25 +323,25 @@ fn shadowing() {
     check(
         "{ let n = f(n).await; g(n).await; } n",
         expect![[r#"
-        start [n]
-            await f(n) at point f
-        point f -> __result1 [n]
-            let n__3 = __result1
-            await g(n__3) at point g
-        point g -> __result2 [n]
-            __result2;
-            return n
-    "#]],
+            start [n]
+                await f(n) at point f
+            point f -> __result1 [n]
+                let __3_n = __result1
+                await g(__3_n) at point g
+            point g -> __result2 [n]
+                __result2;
+                return n
+        "#]],
     );
     check(
         "{ let k = f(n).await; } k(m)",
         expect![[r#"
-        start [n, m]
-            await f(n) at point f
-        point f -> __result1 [m]
-            let k__3 = __result1
-            return k(m)
-    "#]],
+            start [n, m]
+                await f(n) at point f
+            point f -> __result1 [m]
+                let __3_k = __result1
+                return k(m)
+        "#]],
     );
 }
 

@@ -11,6 +11,7 @@ use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InvalidId, codec
 
 use super::core::{Core, decode};
 use super::runner;
+use crate::Output;
 use crate::Signal;
 use crate::keys::{self, Kind};
 use crate::operation;
@@ -163,7 +164,7 @@ impl<W: Workflow> WorkflowHandle<W> {
                 reason,
             }),
             End::Completed | End::Failed { .. } => {
-                codec::decode(&outcome.output).map_err(|error| ResultError::Output {
+                Output::decode(&outcome.output).map_err(|error| ResultError::Output {
                     id: self.id.clone(),
                     error: error.to_string(),
                 })

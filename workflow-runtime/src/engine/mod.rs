@@ -32,7 +32,7 @@ pub use start::{ExistingId, Start, StartError};
 use self::core::Core;
 use crate::keys;
 use crate::store::{self, Batch, Condition, Write};
-use crate::workflow::{Contains, Registry, Workflow, WorkflowCall};
+use crate::workflow::{RegisteredIn, Registry, Workflow, WorkflowCall};
 
 /// How long [`WorkflowEngine::shutdown`] waits for running tasks.
 const GRACE: Duration = Duration::from_secs(30);
@@ -150,7 +150,7 @@ impl<R> WorkflowEngine<R> {
     /// first await.
     pub fn start<W: Workflow>(&self, call: WorkflowCall<W>) -> Start<W>
     where
-        R: Contains<W>,
+        W: RegisteredIn<R>,
     {
         Start::new(self.core().clone(), call)
     }
@@ -158,7 +158,7 @@ impl<R> WorkflowEngine<R> {
     /// A handle to an instance that was started before; whether it exists is found out by what is asked of it.
     pub fn handle<W: Workflow>(&self, id: InstanceId) -> WorkflowHandle<W>
     where
-        R: Contains<W>,
+        W: RegisteredIn<R>,
     {
         WorkflowHandle::new(self.core().clone(), id)
     }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use workflow_model::{BlockedReason, InstanceId, codec};
+use workflow_model::{BlockedReason, InstanceId};
 
 use super::core::{Core, Message, decode};
 use super::hot::{Control, Hot, Verb};
+use crate::Output;
 use crate::attempt::panic_message;
 use crate::context::WorkflowContext;
 use crate::halt::{Halt, HaltSlot};
@@ -35,7 +36,7 @@ pub(crate) async fn run_machine<W: Workflow>(input: Option<W>, mut context: Work
     let hot = context.run().map(|run| run.hot.clone()).ok();
     let result = guarded(W::run(input, &mut context), &halts, hot.as_deref()).await;
     let end = match result {
-        Ok(output) => match codec::encode(&output) {
+        Ok(output) => match Output::encode(&output) {
             Ok(encoded) => {
                 let end = match W::failure(&output) {
                     None => End::Completed,

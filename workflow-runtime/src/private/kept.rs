@@ -1,113 +1,115 @@
-//! Checks of the variables that a workflow keeps across an await, with errors that say what to do.
+//! What a workflow keeps across an await, with errors that say what to do.
 //!
-//! `Point` is a type named after the awaited operation, so that messages can name it.
+//! Generated code stores and restores a variable through [`Keeper`], on the variable's token. Whatever is unmet there is
+//! one error, since rustc does not repeat the same one on the same token. References to text or bytes pass as far as traits
+//! can tell (serde reads them from its input), so [`Kept`] examines each variable once more where all types are known.
 
 use std::marker::PhantomData;
 
 use crate::Durable;
+use crate::context::{Saver, WorkflowContext};
+use crate::halt::Halt;
 
-/// A value that can be stored while the workflow waits at `Point`.
+/// A value that can be stored while the workflow waits for `Awaited`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is kept across the await of `{Point}`, but it cannot be stored",
-    label = "this variable is needed after the await of `{Point}`, so it must be stored there",
-    note = "what lives across an await is written to the store: its type must implement serde's `Serialize` and `Deserialize`, and be `Send` and `'static`",
-    note = "derive them for your own types; turn references into owned values (`.clone()`, `.to_owned()`); end guards, closures, `Rc`s and handles before the await, or move their use into a #[task]"
+    message = "`{Self}` is kept across the await of `{Awaited}`, but it cannot be stored",
+    label = "needed after the await of `{Awaited}`, so it is stored there",
+    note = "if it is a reference or holds one, keep the value itself: `.clone()`, `.to_owned()`, `.to_string()`, `.to_vec()`",
+    note = "if the type is yours, derive serde's `Serialize` and `Deserialize` for it",
+    note = "if it is a guard, a closure, an iterator, an `Rc`, a handle or a call without its `.await`: end its use before the await, or move its use into a #[task]"
 )]
-pub trait KeptAcross<Point>: Durable {}
+pub trait KeptAcross<Awaited>: Durable {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Durable, Point> KeptAcross<Point> for T {}
+impl<T: Durable, Awaited> KeptAcross<Awaited> for T {}
 
 /// A value that borrows nothing; never implemented for references.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is kept across the await of `{Point}`, but a reference cannot be stored",
-    label = "this reference is needed after the await of `{Point}`: clone what it points to",
-    note = "own the value before the await: `.clone()`, `.to_owned()`, `.to_string()` or `.to_vec()`"
+    message = "`{Self}` is kept across the await of `{Awaited}`, but a reference cannot be stored",
+    label = "needed after the await of `{Awaited}`: own the value here",
+    note = "what a reference points to is gone after a restart: keep the value itself (`.clone()`, `.to_owned()`, `.to_string()`, `.to_vec()`)"
 )]
-pub trait OwnedAcross<Point>: KeptAcross<Point> {}
+pub trait OwnedAcross<Awaited>: KeptAcross<Awaited> {}
 
-/// Items that a loop can keep while the workflow waits at `Point`.
-#[diagnostic::on_unimplemented(
-    message = "the loop keeps what it still has to visit across the await of `{Point}`, but that cannot be stored",
-    label = "this loop's remaining items must be stored at the await of `{Point}`",
-    note = "loop over a range, over `&collection`, or over owned items whose type implements serde's `Serialize` and `Deserialize` (`.cloned()`, `.into_iter()`)"
-)]
-pub trait LoopAcross<Point> {}
+/// What a variable of type `T` is kept across.
+pub trait Keeper<T> {
+    /// Stores a variable that may have changed.
+    fn save(value: &T, saver: &mut Saver<'_>, name: &'static str);
+    /// Stores a variable that cannot have been assigned since it was declared.
+    fn save_constant(value: &T, saver: &mut Saver<'_>, name: &'static str, slot: u32);
+    /// Reads a variable back.
+    ///
+    /// # Errors
+    /// When the stored value does not fit.
+    fn restore(context: &mut WorkflowContext, name: &'static str) -> Result<T, Halt>;
+}
 
-impl<S: super::loops::LoopState, Point> LoopAcross<Point> for S {}
+/// The await of a point. `Awaited` is a type with the point's name, so that messages can name it.
+#[derive(Debug)]
+pub struct Across<Awaited>(PhantomData<fn() -> Awaited>);
+
+impl<T: KeptAcross<Awaited>, Awaited> Keeper<T> for Across<Awaited> {
+    fn save(value: &T, saver: &mut Saver<'_>, name: &'static str) {
+        saver.variable(name, value);
+    }
+
+    fn save_constant(value: &T, saver: &mut Saver<'_>, name: &'static str, slot: u32) {
+        saver.constant(name, slot, value);
+    }
+
+    fn restore(context: &mut WorkflowContext, name: &'static str) -> Result<T, Halt> {
+        context.restore(name)
+    }
+}
 
 /// A variable under examination.
 #[derive(Debug)]
-pub struct Kept<'a, T, Point>(PhantomData<&'a T>, PhantomData<Point>);
+pub struct Kept<'a, T, Awaited>(PhantomData<&'a T>, PhantomData<Awaited>);
 
-impl<'a, T, Point> Kept<'a, T, Point> {
+impl<'a, T, Awaited> Kept<'a, T, Awaited> {
     /// A probe for the variable's type.
-    pub fn new(_: &'a T) -> Self {
+    pub fn new(_: &'a T, _: PhantomData<Across<Awaited>>) -> Self {
         Kept(PhantomData, PhantomData)
     }
 }
 
-/// Found for references.
-pub trait ReferenceKept<Point> {
+/// Found for references that could be stored if they were not references.
+pub trait ReferenceKept<Awaited> {
     /// The reference type.
     type Value;
     /// Always an error.
-    fn __check(&self)
+    fn __must_be_stored(&self)
     where
-        Self::Value: OwnedAcross<Point>;
+        Self::Value: OwnedAcross<Awaited>;
 }
 
-impl<'a, T: ?Sized, Point> ReferenceKept<Point> for Kept<'_, &'a T, Point> {
+impl<'a, T: ?Sized, Awaited> ReferenceKept<Awaited> for Kept<'_, &'a T, Awaited>
+where
+    &'a T: KeptAcross<Awaited>,
+{
     type Value = &'a T;
-    fn __check(&self)
+    fn __must_be_stored(&self)
     where
-        Self::Value: OwnedAcross<Point>,
-    {
-    }
-}
-
-impl<'a, T: ?Sized, Point> ReferenceKept<Point> for Kept<'_, &'a mut T, Point> {
-    type Value = &'a mut T;
-    fn __check(&self)
-    where
-        Self::Value: OwnedAcross<Point>,
+        Self::Value: OwnedAcross<Awaited>,
     {
     }
 }
 
 /// Found for everything else.
-pub trait ValueKept<Point> {
+pub trait ValueKept<Awaited> {
     /// The variable's type.
     type Value;
     /// An error unless the type can be stored.
-    fn __check(&self)
+    fn __must_be_stored(&self)
     where
-        Self::Value: KeptAcross<Point>;
+        Self::Value: KeptAcross<Awaited>;
 }
 
-impl<T, Point> ValueKept<Point> for &Kept<'_, T, Point> {
+impl<T, Awaited> ValueKept<Awaited> for &Kept<'_, T, Awaited> {
     type Value = T;
-    fn __check(&self)
+    fn __must_be_stored(&self)
     where
-        Self::Value: KeptAcross<Point>,
-    {
-    }
-}
-
-/// The remaining items of a loop under examination.
-#[derive(Debug)]
-pub struct KeptLoop<'a, T, Point>(PhantomData<&'a T>, PhantomData<Point>);
-
-impl<'a, T, Point> KeptLoop<'a, T, Point> {
-    /// A probe for the loop's state.
-    pub fn new(_: &'a T) -> Self {
-        KeptLoop(PhantomData, PhantomData)
-    }
-
-    /// An error unless the state can be stored.
-    pub fn __check(&self)
-    where
-        T: LoopAcross<Point>,
+        Self::Value: KeptAcross<Awaited>,
     {
     }
 }

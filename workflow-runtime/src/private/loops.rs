@@ -12,21 +12,19 @@ use crate::context::{Saver, WorkflowContext};
 use crate::halt::Halt;
 
 /// What a loop keeps across awaits.
+#[diagnostic::on_unimplemented(
+    message = "this loop awaits, so what it still has to visit is stored; `{Self}` cannot be stored",
+    label = "cannot be stored",
+    note = "loop over a range, over `&collection`, or over owned items whose type implements serde's `Serialize` and `Deserialize`"
+)]
 pub trait LoopState: Sized + Send {
     /// Writes the state under `name`.
     fn save(&self, saver: &mut Saver<'_>, name: &'static str, slot: u32);
     /// Reads it back.
+    ///
+    /// # Errors
+    /// When the stored value does not fit.
     fn restore(context: &mut WorkflowContext, name: &'static str) -> Result<Self, Halt>;
-}
-
-/// Stores what a loop keeps.
-pub fn save_loop<S: LoopState>(saver: &mut Saver<'_>, name: &'static str, slot: u32, state: &S) {
-    state.save(saver, name, slot);
-}
-
-/// Restores what a loop kept.
-pub fn restore_loop<S: LoopState>(context: &mut WorkflowContext, name: &'static str) -> Result<S, Halt> {
-    S::restore(context, name)
 }
 
 /// A number that a durable loop can count with.
@@ -111,7 +109,7 @@ fn part(name: &'static str, what: &str) -> String {
     format!("{name}.{what}")
 }
 
-impl<T: Durable> LoopState for ItemsLoop<T> {
+impl<T: LoopItem> LoopState for ItemsLoop<T> {
     fn save(&self, saver: &mut Saver<'_>, name: &'static str, slot: u32) {
         match &self.encoded {
             Ok(encoded) => saver.constant_encoded(&part(name, "items"), slot, encoded),
@@ -201,7 +199,7 @@ impl RangeStart {
 #[derive(Debug)]
 pub struct ItemsStart;
 
-/// Found for everything that can be iterated over.
+/// Found for everything else.
 pub trait ItemsKind {
     /// How it is kept.
     fn __loop_kind(&self) -> ItemsStart {
@@ -209,7 +207,7 @@ pub trait ItemsKind {
     }
 }
 
-impl<I: IntoIterator> ItemsKind for &I {}
+impl<I> ItemsKind for &I {}
 
 impl ItemsStart {
     /// The loop's state before its first item. All items are taken from the iterator now.
@@ -231,10 +229,10 @@ impl ItemsStart {
 
 /// An item that a loop can keep across an await.
 #[diagnostic::on_unimplemented(
-    message = "this loop awaits, so the items that it still has to visit are stored; `{Self}` cannot be stored",
-    label = "`{Self}` cannot be stored",
-    note = "loop over `&collection` (its position is stored instead), over a range, or over owned items: `.cloned()`, `.into_iter()`, `.map(ToOwned::to_owned)`",
-    note = "an item's type must implement serde's `Serialize` and `Deserialize`"
+    message = "this loop awaits, so the items that it still has to visit are stored, but `{Self}` cannot be stored",
+    label = "gives items of type `{Self}`",
+    note = "references: loop over `&collection` itself, or own the items (`.cloned()`, `.into_iter()`, `.map(str::to_owned)`)",
+    note = "your own type: derive serde's `Serialize` and `Deserialize` for it"
 )]
 pub trait LoopItem: Durable {}
 
@@ -251,20 +249,6 @@ impl Cursor {
     /// Before the first item.
     pub fn new() -> Self {
         Cursor::default()
-    }
-
-    /// A reference to the next item of `collection`.
-    pub fn next_ref<'a, C: Ordered + ?Sized>(&mut self, collection: &'a C) -> Option<C::Item<'a>> {
-        let item = collection.nth_item(self.position);
-        self.position += usize::from(item.is_some());
-        item
-    }
-
-    /// A mutable reference to the next item of `collection`.
-    pub fn next_mut<'a, C: OrderedMut + ?Sized>(&mut self, collection: &'a mut C) -> Option<C::ItemMut<'a>> {
-        let item = collection.nth_item_mut(self.position);
-        self.position += usize::from(item.is_some());
-        item
     }
 }
 
@@ -290,6 +274,12 @@ pub trait Ordered {
         Self: 'a;
     /// The item at `position`, counted from 0.
     fn nth_item(&self, position: usize) -> Option<Self::Item<'_>>;
+    /// A reference to the next item.
+    fn next_item(&self, cursor: &mut Cursor) -> Option<Self::Item<'_>> {
+        let item = self.nth_item(cursor.position);
+        cursor.position += usize::from(item.is_some());
+        item
+    }
 }
 
 /// An [`Ordered`] collection whose items can be changed in place.
@@ -305,6 +295,13 @@ pub trait OrderedMut {
         Self: 'a;
     /// The item at `position`, counted from 0.
     fn nth_item_mut(&mut self, position: usize) -> Option<Self::ItemMut<'_>>;
+    /// A mutable reference to the next item.
+    fn next_item(&mut self, cursor: &mut Cursor) -> Option<Self::ItemMut<'_>> {
+        let position = cursor.position;
+        let item = self.nth_item_mut(position);
+        cursor.position += usize::from(item.is_some());
+        item
+    }
 }
 
 macro_rules! ordered {

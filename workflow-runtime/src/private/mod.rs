@@ -1,5 +1,6 @@
 //! What generated code uses. Nothing in here is stable: it changes together with the macros.
 
+mod argument;
 mod kept;
 mod loops;
 mod output;
@@ -10,10 +11,11 @@ pub use serde;
 use serde::Serialize;
 use workflow_model::codec;
 
-pub use self::kept::{Kept, KeptAcross, KeptLoop, LoopAcross, OwnedAcross, ReferenceKept, ValueKept};
+pub use self::argument::Argument;
+pub use self::kept::{Across, Keeper, Kept, KeptAcross, OwnedAcross, ReferenceKept, ValueKept};
 pub use self::loops::{
     Counter, Cursor, IntoRangeLoop, ItemsKind, ItemsLoop, ItemsStart, LoopItem, LoopState, Ordered,
-    OrderedMut, RangeKind, RangeLoop, RangeStart, restore_loop, save_loop,
+    OrderedMut, RangeKind, RangeLoop, RangeStart,
 };
 pub use self::output::{AnyFailure, AnyOutput, ErrorFailure, Fails, OpaqueOutput, Output, ResultOutput};
 pub use crate::context::Saver;
@@ -24,7 +26,6 @@ pub use crate::operation::{Description, Operation, Parking, Prepared};
 pub use crate::task::StateRequirement;
 pub use crate::task_context::Extract;
 
-use crate::context::WorkflowContext;
 use crate::workflow::Workflow;
 
 /// The entry at which a workflow only describes its operations.
@@ -51,35 +52,4 @@ pub fn witness<T>(_: &PhantomData<T>, value: T) -> T {
 /// Stands for a value of the marker's type in code that never runs.
 pub fn unwitness<T>(_: &PhantomData<T>) -> T {
     unreachable!("code that exists for its types was run")
-}
-
-/// Notes what a point awaits.
-pub fn describe<O: Operation>(context: &mut WorkflowContext, point: usize, _: PhantomData<O>) {
-    O::describe(context.description(), point);
-}
-
-/// Stores a variable that may have changed.
-pub fn save<T: KeptAcross<Point>, Point>(saver: &mut Saver<'_>, name: &'static str, value: &T) {
-    saver.variable(name, value);
-}
-
-/// Stores a variable that cannot have been assigned since it was declared.
-pub fn save_constant<T: KeptAcross<Point>, Point>(
-    saver: &mut Saver<'_>,
-    name: &'static str,
-    slot: u32,
-    value: &T,
-) {
-    saver.constant(name, slot, value);
-}
-
-/// Reads a variable back.
-///
-/// # Errors
-/// When the stored value does not fit.
-pub fn restore<T: KeptAcross<Point>, Point>(
-    context: &mut WorkflowContext,
-    name: &'static str,
-) -> Result<T, Halt> {
-    context.restore(name)
 }

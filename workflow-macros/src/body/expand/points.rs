@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 
 use super::super::ir::{BindingId, BindingKind, StateId, StateKind};
 use super::{Expander, hidden};
@@ -44,17 +44,45 @@ impl Expander<'_> {
         }
     }
 
+    /// What the variables of a point are kept across, as a type.
+    fn across(&self, id: BindingId) -> TokenStream {
+        let marker = self.marker(self.first_point[&id]);
+        quote!(::workflow_runtime::__private::Across<__await_of::#marker>)
+    }
+
+    /// Calls a function of the trait of what can be awaited, on the user's `await`: what is unmet there is one error,
+    /// however often it is asked for.
+    fn awaited(&self, number: usize, function: &str, arguments: &TokenStream) -> TokenStream {
+        let span = self.body.points[number].span;
+        let function = Ident::new(function, span);
+        quote_spanned!(span=> ::workflow_runtime::__private::Operation::#function(#arguments))
+    }
+
+    /// The operation of a point.
+    fn operation(&self, number: usize) -> Ident {
+        Ident::new("__operation", self.body.points[number].span)
+    }
+
+    /// Calls a function of the trait of what can be kept, on the variable.
+    fn keeps(&self, id: BindingId, function: &str, arguments: &TokenStream) -> TokenStream {
+        let span = self.body.binding(id).ident.span();
+        let function = Ident::new(function, span);
+        if self.body.binding(id).kind == BindingKind::Loop {
+            return quote_spanned!(span=> ::workflow_runtime::__private::LoopState::#function(#arguments));
+        }
+        let across = self.across(id);
+        quote_spanned!(span=> <#across as ::workflow_runtime::__private::Keeper<_>>::#function(#arguments))
+    }
+
     pub(super) fn describe(&self) -> TokenStream {
         self.all_points()
             .map(|(id, number, point)| {
                 let context = &self.context;
-                let span = self.body.points[number].span.resolved_at(Span::mixed_site());
-                let operation = Ident::new("__described", span);
+                let span = self.body.points[number].span;
                 let witness = self.witness(id);
-                quote_spanned! {span=>
-                    let #operation = __operation_of(#witness);
-                    ::workflow_runtime::__private::describe(#context, #point, #operation);
-                }
+                let operation = quote_spanned!(span=> __operation_of(#witness));
+                let note = self.awaited(number, "__note", &quote!(#operation, #context, #point));
+                quote!(#note;)
             })
             .collect()
     }
@@ -68,12 +96,12 @@ impl Expander<'_> {
     }
 
     /// What was stored at a point, when the instance is resumed there.
-    fn stored(&self, id: StateId) -> TokenStream {
+    fn stored(&self, id: StateId, number: usize) -> TokenStream {
         let context = &self.context;
         let names = self.stored_names(id);
         let label = self.label();
-        let span = self.await_span(id);
-        let operation = quote_spanned!(span=> #context.restore_operation());
+        let operation = self.awaited(number, "__restore", &quote!(#context));
+        let prepared = self.operation(number);
         let payload = self.payload(id);
         let idents: Vec<_> = payload
             .iter()
@@ -81,22 +109,14 @@ impl Expander<'_> {
             .collect();
         let values = payload.iter().map(|binding| {
             let name = &names[binding];
-            let info = self.body.binding(*binding);
-            let span = info.ident.span().resolved_at(Span::mixed_site());
-            if info.kind == BindingKind::Loop {
-                quote_spanned!(span=> ::workflow_runtime::__private::restore_loop(#context, #name))
-            } else {
-                let restore = Ident::new("restore", span);
-                let marker = self.marker(self.first_point[binding]);
-                quote_spanned!(span=> ::workflow_runtime::__private::#restore::<_, __await_of::#marker>(#context, #name))
-            }
+            self.keeps(*binding, "restore", &quote!(#context, #name))
         });
         quote_spanned! {Span::mixed_site()=>
             {
-                let ::core::option::Option::Some(__operation) = __read(__next, #operation)
+                let ::core::option::Option::Some(#prepared) = __read(__next, #operation)
                 else { break #label };
                 #(let ::core::option::Option::Some(#idents) = __read(__next, #values) else { break #label };)*
-                (__operation, (#(#idents,)*),)
+                (#prepared, (#(#idents,)*),)
             }
         }
     }
@@ -137,17 +157,21 @@ impl Expander<'_> {
             return TokenStream::new();
         };
         let context = &self.context;
-        let span = self.body.points[number].span.resolved_at(Span::mixed_site());
+        let span = self.body.points[number].span;
         let awaited = Ident::new("__awaited", span);
-        let prepare = quote_spanned!(span=> #context.prepare(#awaited));
-        let variables = self.mentions(&self.payload(id));
-        let go = self.go(
-            id,
-            &quote_spanned!(Span::mixed_site()=> (__operation, #variables,)),
-        );
+        let prepare = self.awaited(number, "__prepare", &quote!(#awaited, #context));
+        let prepared = self.operation(number);
+        // A variable that was moved before is still needed behind the await, where the compiler shall say so.
+        let variables = self.payload(id).into_iter().map(|id| {
+            let mut ident = self.body.binding(id).ident.clone();
+            ident.set_span(span.resolved_at(ident.span()));
+            ident
+        });
+        let variables = quote!((#(#variables,)*));
+        let go = self.go(id, &quote_spanned!(Span::mixed_site()=> (#prepared, #variables,)));
         quote_spanned! {Span::mixed_site()=>
             let #awaited = #operation;
-            let __operation = #prepare;
+            let #prepared = #prepare;
             #go
         }
     }
@@ -164,10 +188,10 @@ impl Expander<'_> {
         let point = self.points[&number];
         let names = self.stored_names(id);
         let saver = hidden("__saver");
-        let stored = self.stored(id);
-        let span = self.await_span(id);
-        let operation = hidden("__operation");
-        let perform = quote_spanned!(span=> #context.perform(#operation).await);
+        let stored = self.stored(id, number);
+        let operation = self.operation(number);
+        let perform = self.awaited(number, "__perform", &quote!(#operation, #context));
+        let perform = quote_spanned!(self.body.points[number].span=> #perform.await);
         let witness = self.witness(id);
         let saves: Vec<_> = self
             .payload(id)
@@ -176,27 +200,20 @@ impl Expander<'_> {
                 let info = self.body.binding(binding);
                 let ident = &info.ident;
                 let name = &names[&binding];
-                let span = ident.span().resolved_at(Span::mixed_site());
                 let slot = binding.0 as u32;
-                if info.kind == BindingKind::Loop {
-                    return quote_spanned! {span=>
-                        ::workflow_runtime::__private::save_loop(&mut #saver, #name, #slot, &#ident);
-                    };
-                }
-                let marker = self.marker(self.first_point[&binding]);
-                if self.constants.contains(&binding) {
-                    let save = Ident::new("save_constant", span);
-                    quote_spanned! {span=>
-                        ::workflow_runtime::__private::#save::<_, __await_of::#marker>(
-                            &mut #saver, #name, #slot, &#ident,
-                        );
-                    }
+                let value = quote_spanned!(ident.span()=> &#ident);
+                let call = if info.kind == BindingKind::Loop {
+                    self.keeps(binding, "save", &quote!(#value, &mut #saver, #name, #slot))
+                } else if self.constants.contains(&binding) {
+                    self.keeps(
+                        binding,
+                        "save_constant",
+                        &quote!(#value, &mut #saver, #name, #slot),
+                    )
                 } else {
-                    let save = Ident::new("save", span);
-                    quote_spanned! {span=>
-                        ::workflow_runtime::__private::#save::<_, __await_of::#marker>(&mut #saver, #name, &#ident);
-                    }
-                }
+                    self.keeps(binding, "save", &quote!(#value, &mut #saver, #name))
+                };
+                quote!(#call;)
             })
             .collect();
         let binder = if saves.is_empty() {
@@ -205,11 +222,11 @@ impl Expander<'_> {
             quote!(mut #saver)
         };
         quote_spanned! {Span::mixed_site()=>
-            let (__operation, #variables,) = match __content {
+            let (#operation, #variables,) = match __content {
                 ::core::option::Option::None => #stored,
                 __content => __unboxed(#witness, __content),
             };
-            if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &__operation) { #(#saves)* }
+            if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &#operation) { #(#saves)* }
             let #value = #perform;
         }
     }
@@ -225,45 +242,35 @@ impl Expander<'_> {
             .collect()
     }
 
-    /// Code that never runs and exists for its errors: each stored variable is checked once, where all types are known.
+    /// Code that never runs and exists for its errors: each stored variable is examined once, where all types are known,
+    /// at the first point that it lives across.
     pub(super) fn checks(&self) -> TokenStream {
         let checks = self.all_points().filter_map(|(id, number, _)| {
             let payload = self.payload(id);
-            let first: Vec<bool> = payload
-                .iter()
-                .map(|binding| self.first_point[binding] == number)
-                .collect();
-            if !first.contains(&true) {
+            if !payload.iter().any(|binding| self.first_point[binding] == number) {
                 return None;
             }
             let witness = self.witness(id);
             let (mut fields, mut checks) = (Vec::new(), Vec::new());
-            for (binding, first) in payload.iter().zip(first) {
-                if !first {
+            for binding in &payload {
+                let info = self.body.binding(*binding);
+                if self.first_point[binding] != number || info.kind == BindingKind::Loop {
                     fields.push(quote!(_));
                     continue;
                 }
-                let info = self.body.binding(*binding);
                 let ident = &info.ident;
-                let span = ident.span().resolved_at(Span::mixed_site());
                 fields.push(quote!(#ident));
-                let marker = self.marker(number);
-                let check = Ident::new("__check", span);
-                let kept = if info.kind == BindingKind::Loop {
-                    format_ident!("KeptLoop")
-                } else {
-                    format_ident!("Kept")
-                };
-                checks.push(quote_spanned! {span=>
-                    (&::workflow_runtime::__private::#kept::<_, __await_of::#marker>::new(&#ident)).#check();
+                let across = self.across(*binding);
+                checks.push(quote_spanned! {ident.span()=>
+                    (&::workflow_runtime::__private::Kept::new(&#ident, ::core::marker::PhantomData::<#across>)).__must_be_stored();
                 });
             }
-            Some(quote! {
+            Some(quote_spanned! {Span::mixed_site()=>
                 let (_, (#(#fields,)*),) = ::workflow_runtime::__private::unwitness(&__typed(#witness));
                 #(#checks)*
             })
         });
-        quote! {
+        quote_spanned! {Span::mixed_site()=>
             #[allow(unreachable_code, unused_imports)]
             {
                 use ::workflow_runtime::__private::{ReferenceKept as _, ValueKept as _};

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use proc_macro2::{Ident, Span};
-use quote::{ToTokens, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
     BinOp, Expr, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Pat, Stmt, UnOp, parse_quote,
@@ -130,7 +130,7 @@ impl Lowerer<'_> {
         self.enter(otherwise);
         match &expr.else_branch {
             Some((_, branch)) => self.branch(branch, dest),
-            None => self.branch(&parse_quote!({}), dest),
+            None => self.branch(&parse_quote_spanned!(expr.if_token.span=> {}), dest),
         }
         self.finish_branch(mark, after);
         if let Some(after) = after {
@@ -279,26 +279,34 @@ impl Lowerer<'_> {
         let ident = self.body.binding(state).ident.clone();
         let (init, next): (Expr, Expr) = match hoist::borrowed_collection(&source) {
             Some((place, mutable)) => {
-                let borrow: Expr = if mutable {
-                    parse_quote_spanned!(span=> &mut #place)
+                let (borrow, ordered) = if mutable {
+                    (
+                        quote_spanned!(span=> &mut #place),
+                        quote_spanned!(span=> ::workflow_runtime::__private::OrderedMut),
+                    )
                 } else {
-                    parse_quote_spanned!(span=> &#place)
+                    (
+                        quote_spanned!(span=> &#place),
+                        quote_spanned!(span=> ::workflow_runtime::__private::Ordered),
+                    )
                 };
-                let next = Ident::new(if mutable { "next_mut" } else { "next_ref" }, span);
-                let path = quote_spanned!(span=> ::workflow_runtime::__private::Cursor);
+                let next = quote_spanned! {span=>
+                    match #borrow { __collection => #ordered::next_item(__collection, &mut #ident) }
+                };
                 (
-                    parse_quote!(#path::new()),
-                    parse_quote_spanned!(span=> #ident.#next(#borrow)),
+                    parse_quote!(::workflow_runtime::__private::Cursor::new()),
+                    parse_quote!(#next),
                 )
             }
             None => {
-                let items = Ident::new("__source", span.resolved_at(Span::mixed_site()));
-                let init = quote_spanned! {span=>
+                let items = Ident::new("__source", span);
+                let start = quote_spanned!(span=> start(#items));
+                let init = quote! {
                     match #source {
                         #items => {
                             #[allow(unused_imports)]
                             use ::workflow_runtime::__private::{ItemsKind as _, RangeKind as _};
-                            (&#items).__loop_kind().start(#items)
+                            (&#items).__loop_kind().#start
                         }
                     }
                 };
@@ -372,10 +380,8 @@ impl Lowerer<'_> {
             .first()
             .map_or_else(|| "_".to_owned(), |bound| flow::text(&bound.ident));
         let number = self.body.bindings.len();
-        let ident = Ident::new(
-            &format!("__for_{name}_{number}"),
-            span.resolved_at(Span::mixed_site()),
-        );
+        let name_part = name.trim_start_matches('_');
+        let ident = Ident::new(format!("__for_{number}_{name_part}").trim_end_matches('_'), span);
         let id = self.new_binding(ident, true, BindingKind::Loop);
         self.body.bindings[id.0].name = format!("for {name}");
         id
@@ -457,7 +463,7 @@ impl Lowerer<'_> {
             });
             return None;
         }
-        let id = self.fresh("temporary", true, BindingKind::Temporary);
+        let id = self.fresh("temporary", true, BindingKind::Temporary, expr.span());
         let ident = self.body.binding(id).ident.clone();
         let pat = parse_quote!(mut #ident);
         self.push(Node::Let {
@@ -474,7 +480,7 @@ impl Lowerer<'_> {
 
     /// A join whose value is the workflow's output.
     fn return_join(&mut self) -> StateId {
-        let value = self.fresh("value", false, BindingKind::Temporary);
+        let value = self.fresh("value", false, BindingKind::Temporary, self.closing);
         let join = self.new_state(StateKind::Join, Some(value), None);
         let (current, mark) = (self.current, self.scope.len());
         self.enter(join);

@@ -1,6 +1,5 @@
 //! Expressions: every await inside of one becomes a point, in the order in which Rust evaluates.
 
-use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::{BinOp, Expr, ExprMacro, Stmt, Type, parse_quote};
 
@@ -122,7 +121,7 @@ impl Lowerer<'_> {
 
     /// A construct with several ends, as a value: its ends meet at a join that carries the value.
     fn joined(&mut self, expr: &Expr, ty: Option<Type>) -> Expr {
-        let value = self.fresh("value", false, BindingKind::Temporary);
+        let value = self.fresh("value", false, BindingKind::Temporary, expr.span());
         let join = self.new_state(StateKind::Join, Some(value), ty);
         let mark = self.scope.len();
         self.value(expr, Dest::Join(join));
@@ -253,7 +252,7 @@ impl Lowerer<'_> {
 
     /// `left && right` (or `left || right` with `short`) where `right` awaits.
     fn short_circuit(&mut self, left: &Expr, right: &Expr, short: bool) -> Expr {
-        let value = self.fresh("value", false, BindingKind::Temporary);
+        let value = self.fresh("value", false, BindingKind::Temporary, left.span());
         let join = self.new_state(StateKind::Join, Some(value), None);
         let decided = self.join();
         let mark = self.scope.len();
@@ -339,10 +338,8 @@ impl Lowerer<'_> {
     /// Evaluates a plain expression now and gives the variable that holds its value.
     fn temporary(&mut self, value: Expr) -> Expr {
         let effects: Effects = self.effects_of(&value);
-        let id = self.fresh("temporary", true, BindingKind::Temporary);
-        let ident = &mut self.body.bindings[id.0].ident;
-        ident.set_span(value.span().resolved_at(Span::mixed_site()));
-        let ident = ident.clone();
+        let id = self.fresh("temporary", true, BindingKind::Temporary, value.span());
+        let ident = self.body.binding(id).ident.clone();
         self.push(Node::Let {
             attrs: Vec::new(),
             pat: parse_quote!(mut #ident),

@@ -205,10 +205,18 @@ pub(crate) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
     macro_rules! own {
         ($($variant:ident),*) => { match expr { $(Expr::$variant(inner) => Some(&mut inner.attrs),)* _ => None } };
     }
-    let found: Option<&mut Vec<Attribute>> = own!(
+    // The parser hands a statement's attributes to the leftmost part of what operators join.
+    if own!(Assign, Binary, Cast).is_some_and(|attrs| attrs.is_empty()) {
+        return match expr {
+            Expr::Assign(inner) => attrs_mut(&mut inner.left),
+            Expr::Binary(inner) => attrs_mut(&mut inner.left),
+            Expr::Cast(inner) => attrs_mut(&mut inner.expr),
+            _ => None,
+        };
+    }
+    own!(
         Array, Assign, Async, Await, Binary, Block, Break, Call, Cast, Closure, Const, Continue, Field,
         ForLoop, Group, If, Index, Infer, Let, Lit, Loop, Macro, Match, MethodCall, Paren, Path, Range,
         RawAddr, Reference, Repeat, Return, Struct, Try, TryBlock, Tuple, Unary, Unsafe, While, Yield
-    );
-    found
+    )
 }

@@ -12,7 +12,7 @@ pub(crate) use hoist::attrs_mut as expression_attributes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proc_macro2::{Ident, Span};
-use syn::{Attribute, Block, Expr, Local, Pat, Stmt, Type, parse_quote};
+use syn::{Attribute, Block, Expr, Local, Pat, Stmt, Type, parse_quote, parse_quote_spanned};
 
 use super::flow::{self, Flow};
 use super::ir::{
@@ -72,6 +72,8 @@ pub(super) struct Lowerer<'a> {
     fresh: HashMap<&'static str, usize>,
     /// How many states were entered.
     entered: usize,
+    /// The closing brace of the block being lowered.
+    closing: Span,
 }
 
 /// Lowers `block`. `revisions` holds what earlier attempts have taught.
@@ -94,6 +96,7 @@ pub(super) fn lower(
         revisions,
         fresh: HashMap::new(),
         entered: 0,
+        closing: block.brace_token.span.close(),
     };
     let mut block = block.clone();
     patterns_of(params, &mut block);
@@ -114,7 +117,7 @@ impl Lowerer<'_> {
             let id = self.new_binding(param.field.clone(), mutable, kind);
             let name = flow::text(&param.field);
             if self.revisions.renamed.contains(&id.0) {
-                let to = format!("{name}__{}", id.0);
+                let to = format!("__{}_{}", id.0, name.trim_start_matches('_'));
                 rename::block(block, &name, &to);
                 self.body.bindings[id.0].ident = Ident::new(&to, param.field.span());
             }
@@ -206,11 +209,12 @@ impl Lowerer<'_> {
         BindingId(self.body.bindings.len() - 1)
     }
 
-    /// A generated variable, which user code cannot name.
-    fn fresh(&mut self, what: &'static str, mutable: bool, kind: BindingKind) -> BindingId {
+    /// A generated variable, at the place of the user's code that its value comes from: there the compiler reports what
+    /// is wrong with the value.
+    fn fresh(&mut self, what: &'static str, mutable: bool, kind: BindingKind, span: Span) -> BindingId {
         let count = self.fresh.entry(what).or_default();
         *count += 1;
-        let ident = Ident::new(&format!("__{what}{count}"), Span::mixed_site());
+        let ident = Ident::new(&format!("__{what}{count}"), span);
         self.new_binding(ident, mutable, kind)
     }
 
@@ -229,7 +233,7 @@ impl Lowerer<'_> {
                 let mut ident = bound.ident;
                 let name = flow::text(&ident);
                 if self.revisions.renamed.contains(&number) {
-                    let to = format!("{name}__{number}");
+                    let to = format!("__{number}_{}", name.trim_start_matches('_'));
                     rename::pat(pat, &name, &to);
                     rename_scope(&name, &to);
                     ident = Ident::new(&to, ident.span());
@@ -310,7 +314,9 @@ impl Lowerer<'_> {
     /// Lowers a block in a scope of its own; its value goes to `dest`.
     fn block(&mut self, block: &Block, dest: Dest) {
         let mark = self.scope.len();
+        let around = std::mem::replace(&mut self.closing, block.brace_token.span.close());
         self.stmts(&block.stmts, dest, mark);
+        self.closing = around;
         self.scope.truncate(mark);
     }
 
@@ -319,7 +325,8 @@ impl Lowerer<'_> {
             self.leave_only(mark);
             return match dest {
                 Dest::Discard => {}
-                dest => self.deliver(parse_quote!(()), dest),
+                // A block without a value: where one is wanted, its closing brace is where it is missing.
+                dest => self.deliver(parse_quote_spanned!(self.closing=> ()), dest),
             };
         };
         match first {
@@ -494,10 +501,7 @@ impl Lowerer<'_> {
         let effects = self.effects_of(&operation);
         let number = self.body.points.len();
         self.body.points.push(Point { name, span });
-        let result = self.fresh("result", false, BindingKind::Temporary);
-        self.body.bindings[result.0]
-            .ident
-            .set_span(span.resolved_at(Span::mixed_site()));
+        let result = self.fresh("result", false, BindingKind::Temporary, span);
         let state = self.new_state(StateKind::Point(number), Some(result), None);
         self.close(End::Point {
             state,

@@ -1,0 +1,13 @@
+//! A where clause needs something generic.
+
+use workflow_runtime::prelude::*;
+
+#[workflow]
+async fn order(item: u64) -> u64
+where
+    u64: Copy,
+{
+    item
+}
+
+fn main() {}

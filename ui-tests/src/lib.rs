@@ -1,0 +1,1 @@
+//! The programs stand in `pass` and `fail`; `tests/ui.rs` compiles them.
