@@ -21,6 +21,9 @@ pub async fn all(n: u64, #[allow(unused_mut)] mut extra: u64) -> u64 {
     {
         extra += 0;
     }
+    #[cfg(any())]
+    let there = does_not_exist().await;
+    #[cfg(not(any()))]
     let there = echo(extra).await;
     #[allow(clippy::let_and_return)]
     let sum = {
@@ -29,7 +32,7 @@ pub async fn all(n: u64, #[allow(unused_mut)] mut extra: u64) -> u64 {
     };
     match sum {
         #[cfg(any())]
-        0 => does_not_exist(),
+        0 => does_not_exist().await,
         #[allow(unreachable_patterns)]
         1 | 1 => echo(1).await,
         other => other,

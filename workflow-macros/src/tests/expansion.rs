@@ -180,6 +180,11 @@ fn a_loop() {
                                         __awaited,
                                         __context,
                                     );
+                                    ::workflow_runtime::__private::keep(
+                                        __keeper0,
+                                        (&::workflow_runtime::__private::Named::of(&__operation))
+                                            .__across(),
+                                    );
                                     __go(
                                         __next,
                                         1usize,
@@ -211,11 +216,13 @@ fn a_loop() {
                                     ) else { break '__stage };
                                     let ::core::option::Option::Some(sum) = __read(
                                         __next,
-                                        <::workflow_runtime::__private::Across<
-                                            __await_of::f,
-                                        > as ::workflow_runtime::__private::Keeper<
-                                            _,
-                                        >>::restore(__context, "sum"),
+                                        ::workflow_runtime::__private::tie(
+                                            __keeper0,
+                                            ::workflow_runtime::__private::Keeper::restore(
+                                                __context,
+                                                "sum",
+                                            ),
+                                        ),
                                     ) else { break '__stage };
                                     let ::core::option::Option::Some(__for_3_x) = __read(
                                         __next,
@@ -231,11 +238,14 @@ fn a_loop() {
                             if let ::core::option::Option::Some(mut __saver) = __context
                                 .checkpoint(0usize, &__operation)
                             {
-                                <::workflow_runtime::__private::Across<
-                                    __await_of::f,
-                                > as ::workflow_runtime::__private::Keeper<
-                                    _,
-                                >>::save(&sum, &mut __saver, "sum");
+                                ::workflow_runtime::__private::tie(
+                                    __keeper0,
+                                    ::workflow_runtime::__private::Keeper::save(
+                                        &sum,
+                                        &mut __saver,
+                                        "sum",
+                                    ),
+                                );
                                 ::workflow_runtime::__private::LoopState::save(
                                     &__for_3_x,
                                     &mut __saver,

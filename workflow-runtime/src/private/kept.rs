@@ -9,6 +9,8 @@ use std::marker::PhantomData;
 use crate::Durable;
 use crate::context::{Saver, WorkflowContext};
 use crate::halt::Halt;
+use crate::operation::Prepared;
+use crate::task::{Task, TaskCall};
 
 /// A value that can be stored while the workflow waits for `Awaited`.
 #[diagnostic::on_unimplemented(
@@ -31,35 +33,86 @@ impl<T: Durable, Awaited> KeptAcross<Awaited> for T {}
 )]
 pub trait OwnedAcross<Awaited>: KeptAcross<Awaited> {}
 
-/// What a variable of type `T` is kept across.
-pub trait Keeper<T> {
+/// Something that a variable of type `T` is kept across. No argument mentions `Self`, so that rustc reports what is unmet
+/// on the variable; [`tie`] says which keeper it is.
+pub trait Keeper<T>: Sized {
     /// Stores a variable that may have changed.
-    fn save(value: &T, saver: &mut Saver<'_>, name: &'static str);
+    fn save(value: &T, saver: &mut Saver<'_>, name: &'static str) -> Tied<Self, ()>;
     /// Stores a variable that cannot have been assigned since it was declared.
-    fn save_constant(value: &T, saver: &mut Saver<'_>, name: &'static str, slot: u32);
+    fn save_constant(value: &T, saver: &mut Saver<'_>, name: &'static str, slot: u32) -> Tied<Self, ()>;
     /// Reads a variable back.
-    ///
-    /// # Errors
-    /// When the stored value does not fit.
-    fn restore(context: &mut WorkflowContext, name: &'static str) -> Result<T, Halt>;
+    fn restore(context: &mut WorkflowContext, name: &'static str) -> Tied<Self, Result<T, Halt>>;
 }
 
-/// The await of a point. `Awaited` is a type with the point's name, so that messages can name it.
+impl<T: KeptAcross<Awaited>, Awaited> Keeper<T> for Across<Awaited> {
+    fn save(value: &T, saver: &mut Saver<'_>, name: &'static str) -> Tied<Self, ()> {
+        saver.variable(name, value);
+        Tied((), PhantomData)
+    }
+
+    fn save_constant(value: &T, saver: &mut Saver<'_>, name: &'static str, slot: u32) -> Tied<Self, ()> {
+        saver.constant(name, slot, value);
+        Tied((), PhantomData)
+    }
+
+    fn restore(context: &mut WorkflowContext, name: &'static str) -> Tied<Self, Result<T, Halt>> {
+        Tied(context.restore(name), PhantomData)
+    }
+}
+
+/// What a keeper gives.
+#[derive(Debug)]
+pub struct Tied<K, T>(T, PhantomData<fn() -> K>);
+
+/// Says which keeper gave `value`.
+pub fn tie<K, T>(_: PhantomData<K>, value: Tied<K, T>) -> T {
+    value.0
+}
+
+/// The await of an operation, named as messages shall name it.
 #[derive(Debug)]
 pub struct Across<Awaited>(PhantomData<fn() -> Awaited>);
 
-impl<T: KeptAcross<Awaited>, Awaited> Keeper<T> for Across<Awaited> {
-    fn save(value: &T, saver: &mut Saver<'_>, name: &'static str) {
-        saver.variable(name, value);
-    }
+/// Makes known what the variables of a point are kept across.
+pub fn keep<K>(_: PhantomData<K>, _: K) {}
 
-    fn save_constant(value: &T, saver: &mut Saver<'_>, name: &'static str, slot: u32) {
-        saver.constant(name, slot, value);
-    }
+/// An awaited operation that is to be named.
+#[derive(Debug)]
+pub struct Named<O>(PhantomData<O>);
 
-    fn restore(context: &mut WorkflowContext, name: &'static str) -> Result<T, Halt> {
-        context.restore(name)
+impl<O> Named<O> {
+    /// A probe for the operation's type.
+    pub fn of(_: &Prepared<O>) -> Self {
+        Named(PhantomData)
     }
+}
+
+/// Found for tasks: they are called by their own name.
+pub trait TaskNamed {
+    /// The task.
+    type Awaited;
+    /// Stands for the await of the task.
+    fn __across(&self) -> Across<Self::Awaited> {
+        Across(PhantomData)
+    }
+}
+
+impl<T: Task> TaskNamed for Named<TaskCall<T>> {
+    type Awaited = T;
+}
+
+/// Found for every other operation: it is called by its type.
+pub trait OtherNamed {
+    /// The operation.
+    type Awaited;
+    /// Stands for the await of the operation.
+    fn __across(&self) -> Across<Self::Awaited> {
+        Across(PhantomData)
+    }
+}
+
+impl<O> OtherNamed for &Named<O> {
+    type Awaited = O;
 }
 
 /// A variable under examination.

@@ -12,7 +12,10 @@ use serde::Serialize;
 use workflow_model::codec;
 
 pub use self::argument::Argument;
-pub use self::kept::{Across, Keeper, Kept, KeptAcross, OwnedAcross, ReferenceKept, ValueKept};
+pub use self::kept::{
+    Across, Keeper, Kept, KeptAcross, Named, OtherNamed, OwnedAcross, ReferenceKept, TaskNamed, Tied,
+    ValueKept, keep, tie,
+};
 pub use self::loops::{
     Counter, Cursor, IntoRangeLoop, ItemsKind, ItemsLoop, ItemsStart, LoopItem, LoopState, Ordered,
     OrderedMut, RangeKind, RangeLoop, RangeStart,

@@ -33,7 +33,7 @@ mod stages;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::Type;
 
 use super::Compiled;
@@ -153,7 +153,8 @@ impl<'a> Expander<'a> {
         let witnesses = quote_spanned! {Span::mixed_site()=>
             #(let #witnesses = __Witness(::core::marker::PhantomData);)*
         };
-        quote!(#(#items)* #witnesses #scaffold)
+        let keepers = self.keepers();
+        quote!(#(#items)* #witnesses #keepers #scaffold)
     }
 
     fn witness(&self, id: StateId) -> Ident {
@@ -182,17 +183,5 @@ impl<'a> Expander<'a> {
     fn mentions(&self, ids: &[BindingId]) -> TokenStream {
         let idents = ids.iter().map(|id| &self.body.binding(*id).ident);
         quote!((#(#idents,)*))
-    }
-
-    fn marker(&self, number: usize) -> Ident {
-        let name = &self.body.points[number].name;
-        let mut text: String = name
-            .chars()
-            .map(|c| if c.is_alphanumeric() || c == '_' { c } else { '_' })
-            .collect();
-        if text.starts_with(|c: char| c.is_numeric()) || text == "_" {
-            text.insert(0, '_');
-        }
-        syn::parse_str::<Ident>(&text).unwrap_or_else(|_| format_ident!("r#{}", text))
     }
 }

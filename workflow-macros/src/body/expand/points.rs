@@ -20,18 +20,10 @@ impl Expander<'_> {
             })
     }
 
-    /// One type per point, so that messages can name the await; and the functions that stages share.
+    /// The functions that stages share.
     pub(super) fn items(&self) -> TokenStream {
-        let names: BTreeSet<Ident> = self
-            .first_point
-            .values()
-            .map(|number| self.marker(*number))
-            .collect();
-        let names = names.iter();
         let helpers = self.helpers();
         quote_spanned! {Span::mixed_site()=>
-            #[allow(non_camel_case_types, dead_code)]
-            mod __await_of { #(pub(super) enum #names {})* }
             #helpers
             fn __operation_of<O, V>(
                 _: __Witness<(::workflow_runtime::__private::Prepared<O>, V)>,
@@ -44,10 +36,19 @@ impl Expander<'_> {
         }
     }
 
-    /// What the variables of a point are kept across, as a type.
-    fn across(&self, id: BindingId) -> TokenStream {
-        let marker = self.marker(self.first_point[&id]);
-        quote!(::workflow_runtime::__private::Across<__await_of::#marker>)
+    /// Per point with stored variables, a variable that learns what they are kept across.
+    pub(super) fn keepers(&self) -> TokenStream {
+        let numbers: BTreeSet<usize> = self.first_point.values().copied().collect();
+        let keepers = numbers.into_iter().map(|number| self.keeper(number));
+        quote! {
+            #[allow(unused_imports)]
+            use ::workflow_runtime::__private::{OtherNamed as _, TaskNamed as _};
+            #(let #keepers = ::core::marker::PhantomData;)*
+        }
+    }
+
+    fn keeper(&self, number: usize) -> Ident {
+        hidden(&format!("__keeper{}", self.points[&number]))
     }
 
     /// Calls a function of the trait of what can be awaited, on the user's `await`: what is unmet there is one error,
@@ -70,8 +71,9 @@ impl Expander<'_> {
         if self.body.binding(id).kind == BindingKind::Loop {
             return quote_spanned!(span=> ::workflow_runtime::__private::LoopState::#function(#arguments));
         }
-        let across = self.across(id);
-        quote_spanned!(span=> <#across as ::workflow_runtime::__private::Keeper<_>>::#function(#arguments))
+        let keeper = self.keeper(self.first_point[&id]);
+        let call = quote_spanned!(span=> ::workflow_runtime::__private::Keeper::#function(#arguments));
+        quote!(::workflow_runtime::__private::tie(#keeper, #call))
     }
 
     pub(super) fn describe(&self) -> TokenStream {
@@ -168,10 +170,18 @@ impl Expander<'_> {
             ident
         });
         let variables = quote!((#(#variables,)*));
+        // What the point's variables are kept across is known here, before the first of them is asked for.
+        let named = self.first_point.values().any(|first| *first == number).then(|| {
+            let keeper = self.keeper(number);
+            let named =
+                quote_spanned!(span=> (&::workflow_runtime::__private::Named::of(&#prepared)).__across());
+            quote!(::workflow_runtime::__private::keep(#keeper, #named);)
+        });
         let go = self.go(id, &quote_spanned!(Span::mixed_site()=> (#prepared, #variables,)));
         quote_spanned! {Span::mixed_site()=>
             let #awaited = #operation;
             let #prepared = #prepare;
+            #named
             #go
         }
     }
@@ -250,7 +260,7 @@ impl Expander<'_> {
             if !payload.iter().any(|binding| self.first_point[binding] == number) {
                 return None;
             }
-            let witness = self.witness(id);
+            let (witness, keeper) = (self.witness(id), self.keeper(number));
             let (mut fields, mut checks) = (Vec::new(), Vec::new());
             for binding in &payload {
                 let info = self.body.binding(*binding);
@@ -260,9 +270,8 @@ impl Expander<'_> {
                 }
                 let ident = &info.ident;
                 fields.push(quote!(#ident));
-                let across = self.across(*binding);
                 checks.push(quote_spanned! {ident.span()=>
-                    (&::workflow_runtime::__private::Kept::new(&#ident, ::core::marker::PhantomData::<#across>)).__must_be_stored();
+                    (&::workflow_runtime::__private::Kept::new(&#ident, #keeper)).__must_be_stored();
                 });
             }
             Some(quote_spanned! {Span::mixed_site()=>
