@@ -1,0 +1,49 @@
+//! The benchmark workloads. Each figure is printed beside the floor that it is compared to, measured in the same run,
+//! the two taking turns: the machine may be shared, so a figure means something only as a ratio.
+
+mod floor;
+mod options;
+mod report;
+mod sequence;
+mod statistics;
+mod trace;
+mod workflows;
+
+use std::process::ExitCode;
+
+use crate::options::{Options, Workload};
+use crate::report::Report;
+
+/// What a workload gives when it fails.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("{message}\n\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Failure> {
+    let mut report = Report::default();
+    for workload in &options.workloads {
+        match workload {
+            Workload::Sequence => sequence::run(options, &mut report)?,
+        }
+        report.print_new();
+    }
+    if let Some(path) = &options.json {
+        std::fs::write(path, report.to_json()?)?;
+    }
+    Ok(())
+}

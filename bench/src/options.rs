@@ -1,0 +1,60 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+pub(crate) const USAGE: &str = "usage: bench [all|w1|w2|w3|w4|w7|compile].. [--quick] [--json FILE] [--folder FOLDER]
+
+  --quick          fewer repetitions and less work in each
+  --json FILE      writes the rows there, too
+  --folder FOLDER  keeps the stores in here (they are removed); the temporary folder otherwise";
+
+/// What to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Workload {
+    Sequence,
+}
+
+const ALL: [(&str, Workload); 1] = [("w1", Workload::Sequence)];
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) workloads: Vec<Workload>,
+    pub(crate) quick: bool,
+    pub(crate) json: Option<PathBuf>,
+    folder: PathBuf,
+}
+
+impl Options {
+    pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options =
+            Options { workloads: Vec::new(), quick: false, json: None, folder: std::env::temp_dir() };
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value"));
+            match argument.as_str() {
+                "--quick" => options.quick = true,
+                "--json" => options.json = Some(value()?.into()),
+                "--folder" => options.folder = value()?.into(),
+                "all" => options.workloads.extend(ALL.map(|(_, workload)| workload)),
+                name => match ALL.iter().find(|(other, _)| *other == name) {
+                    Some((_, workload)) => options.workloads.push(*workload),
+                    None => return Err(format!("there is no workload or option `{name}`")),
+                },
+            }
+        }
+        if options.workloads.is_empty() {
+            options.workloads.extend(ALL.map(|(_, workload)| workload));
+        }
+        Ok(options)
+    }
+
+    /// A new empty folder, removed when it is dropped.
+    pub(crate) fn folder(&self) -> std::io::Result<tempfile::TempDir> {
+        tempfile::Builder::new().prefix("workflow-bench-").tempdir_in(&self.folder)
+    }
+
+    /// How often engine and floor take turns.
+    pub(crate) fn rounds(&self) -> usize {
+        if self.quick { 3 } else { 7 }
+    }
+}

@@ -1,0 +1,73 @@
+//! What an engine asks of its store, recorded, so that the same can be asked again without an engine.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use workflow_runtime::store::{Batch, CommitProfile, Store, StoreFuture, Verdict, Write};
+
+/// The commits of a store, in their order.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Trace {
+    pub(crate) groups: Vec<Vec<Batch>>,
+}
+
+impl Trace {
+    pub(crate) fn batches(&self) -> usize {
+        self.groups.iter().map(Vec::len).sum()
+    }
+
+    /// Keys and values that are written.
+    pub(crate) fn bytes(&self) -> usize {
+        self.groups.iter().flatten().map(written_bytes).sum()
+    }
+}
+
+/// The keys and values that a batch writes.
+pub(crate) fn written_bytes(batch: &Batch) -> usize {
+    let size = |write: &Write| match write {
+        Write::Put(key, value) => key.len() + value.len(),
+        Write::Delete(key) => key.len(),
+    };
+    batch.writes.iter().map(size).sum()
+}
+
+/// Hands everything on to a store, and keeps a copy of what is committed.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorder {
+    store: Arc<dyn Store>,
+    trace: Arc<Mutex<Trace>>,
+}
+
+impl Recorder {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Recorder { store, trace: Arc::default() }
+    }
+
+    pub(crate) fn take(&self) -> Trace {
+        std::mem::take(&mut self.trace.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Store for Recorder {
+    fn get<'a>(&'a self, keys: &'a [Bytes]) -> StoreFuture<'a, Vec<Option<Bytes>>> {
+        self.store.get(keys)
+    }
+
+    fn scan(&self, range: Range<Bytes>, limit: usize) -> StoreFuture<'_, Vec<(Bytes, Bytes)>> {
+        self.store.scan(range, limit)
+    }
+
+    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
+        self.trace.lock().unwrap_or_else(PoisonError::into_inner).groups.push(group.clone());
+        self.store.commit(group)
+    }
+
+    fn now_ms(&self) -> StoreFuture<'_, u64> {
+        self.store.now_ms()
+    }
+
+    fn profile(&self) -> CommitProfile {
+        self.store.profile()
+    }
+}
