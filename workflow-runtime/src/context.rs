@@ -376,7 +376,10 @@ impl Run {
                 batch.conditions.truncate(guard);
                 batch.writes.retain(|write| !matches!(write, Write::Delete(key) if *key == self.ready_key));
                 match self.commit(batch).await? {
-                    None => self.refresh_inbox().await,
+                    None => {
+                        self.hot.set_unread();
+                        self.look_at_messages().await
+                    }
                     Some(_) => Err(Halt::Fenced),
                 }
             }
@@ -426,8 +429,9 @@ impl Run {
         let starting = self.starting.take();
         let mut failures = 0;
         loop {
-            match self.core.committer.commit(batch).await {
-                Ok((Verdict::Applied, _)) => {
+            let answer = self.core.committer.commit(batch).await;
+            let error = match answer.result {
+                Ok(Verdict::Applied) => {
                     if let Some(starting) = starting {
                         // A caller who went away has started the instance all the same.
                         let _ = starting.reply.send(Ok(()));
@@ -435,51 +439,56 @@ impl Run {
                     self.core.counters.committed();
                     return Ok(None);
                 }
-                Ok((Verdict::Conflict(0), _)) => {
+                Ok(Verdict::Conflict(0)) => {
                     if let Some(starting) = starting {
                         let _ = starting.reply.send(Err(StartError::Fenced));
                     }
                     return Err(Halt::Fenced);
                 }
-                Ok((Verdict::Conflict(index), returned)) => {
+                Ok(Verdict::Conflict(index)) => {
                     if let Some(starting) = starting {
                         let _ = starting.reply.send(Err(StartError::AlreadyExists { id: self.id.clone() }));
                         return Err(Halt::NotStarted);
                     }
-                    return Ok(Some((index, returned)));
+                    return Ok(Some((index, answer.batch)));
                 }
-                Err((error, returned)) => {
-                    if let Some(starting) = starting {
-                        let _ = starting.reply.send(Err(StartError::Store(error)));
-                        return Err(Halt::NotStarted);
-                    }
-                    if matches!(error, store::Error::TooLarge { .. }) {
-                        return Err(Halt::Unencodable { variable: "the state".to_owned(), error: error.to_string() });
-                    }
-                    batch = returned;
-                    failures += 1;
-                    self.core.wait_for_store(failures).await?;
-                }
+                Err(error) => error,
+            };
+            if let Some(starting) = starting {
+                let _ = starting.reply.send(Err(StartError::Store(error)));
+                return Err(Halt::NotStarted);
             }
+            if matches!(error, store::Error::TooLarge { .. }) {
+                return Err(Halt::Unencodable { variable: "the state".to_owned(), error: error.to_string() });
+            }
+            batch = answer.batch;
+            failures += 1;
+            self.core.wait_for_store(failures).await?;
         }
     }
 
-    /// Stores failed attempts of the pending task; with `wake_ms` the instance sleeps until then.
-    pub(crate) async fn store_attempts(
-        &mut self,
-        attempts: AttemptsRecord,
-        wake_ms: Option<u64>,
-    ) -> Result<(), Halt> {
+    /// Stores failed attempts of the pending task; with a timer the instance waits outside of the memory.
+    pub(crate) async fn store_attempts(&mut self, attempts: AttemptsRecord) -> Result<(), Halt> {
         let key = self.core.keys.of(Kind::Attempts, &self.id);
         let mut batch = self.batch();
         // The record is replaced, not removed.
         batch.writes.retain(|write| !matches!(write, Write::Delete(other) if *other == key));
         batch.writes.push(Write::Put(key, record::encode(&attempts)));
-        if let Some(due_ms) = wake_ms {
-            batch.writes.push(Write::Put(self.core.keys.timer(&self.id, due_ms), Bytes::new()));
+        if attempts.timer {
+            batch.writes.push(Write::Put(self.core.keys.timer(&self.id, attempts.due_ms), Bytes::new()));
         }
+        let stays_ready = !attempts.timer;
         self.attempts = Some(attempts);
-        self.commit_ready(batch, wake_ms.is_none()).await
+        self.commit_ready(batch, stays_ready).await
+    }
+
+    /// Waits for the time of the next attempt.
+    pub(crate) async fn pause_until(&mut self, due_ms: u64, timer: bool) -> Result<(), Halt> {
+        self.wait_until(due_ms).await?;
+        if timer {
+            self.obsolete.push(self.core.keys.timer(&self.id, due_ms));
+        }
+        Ok(())
     }
 
     /// Ends the instance, or blocks it.

@@ -40,7 +40,7 @@ pub enum Halt {
 }
 
 impl Halt {
-    pub(crate) fn undecodable(variable: &str, error: impl ToString) -> Self {
+    pub(crate) fn undecodable(variable: &str, error: impl std::fmt::Display) -> Self {
         Halt::Undecodable { variable: variable.to_owned(), error: error.to_string() }
     }
 
@@ -67,6 +67,9 @@ impl Halt {
             Halt::TaskFailed { task, error } => BlockedReason::TaskFailed { task, error },
             Halt::Poisoned { point, crashes } => BlockedReason::Poison { point, crashes },
             Halt::Panicked { message } => BlockedReason::Panicked { message },
+            Halt::Store(store::Error::Corrupt(error)) => {
+                BlockedReason::Undecodable { variable: "a record".to_owned(), error }
+            }
             Halt::NoInput => BlockedReason::Undecodable {
                 variable: "the state".to_owned(),
                 error: "the instance has no state in the store".to_owned(),

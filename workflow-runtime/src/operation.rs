@@ -195,8 +195,10 @@ impl<T: Task> Operation for TaskCall<T> {
             Some(attempts) if attempts.step == run.step => attempts.failed,
             _ => 0,
         };
-        if let Some(due_ms) = run.attempts.as_ref().filter(|_| failed > 0).map(|attempts| attempts.due_ms) {
-            run.wait_until(due_ms).await?;
+        if let Some((due_ms, timer)) =
+            run.attempts.as_ref().filter(|_| failed > 0).map(|attempts| (attempts.due_ms, attempts.timer))
+        {
+            run.pause_until(due_ms, timer).await?;
         }
         loop {
             run.core.check_running()?;
@@ -224,13 +226,9 @@ impl<T: Task> Operation for TaskCall<T> {
             };
             let pause_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             let due_ms = run.core.now_ms().saturating_add(pause_ms);
-            let attempts = AttemptsRecord { step: run.step, failed, crashes: 0, due_ms, error };
-            let wake_ms = (pause_ms >= LONG_PAUSE_MS).then_some(due_ms);
-            run.store_attempts(attempts, wake_ms).await?;
-            run.wait_until(due_ms).await?;
-            if wake_ms.is_some() {
-                run.obsolete.push(run.core.keys.timer(&run.id, due_ms));
-            }
+            let timer = pause_ms >= LONG_PAUSE_MS;
+            run.store_attempts(AttemptsRecord { step: run.step, failed, crashes: 0, due_ms, timer, error }).await?;
+            run.pause_until(due_ms, timer).await?;
         }
     }
 }

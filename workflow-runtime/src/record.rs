@@ -48,6 +48,8 @@ pub(crate) struct AttemptsRecord {
     pub(crate) crashes: u32,
     /// When the next attempt may begin.
     pub(crate) due_ms: u64,
+    /// Whether a timer record wakes the instance then.
+    pub(crate) timer: bool,
     pub(crate) error: String,
 }
 

@@ -250,7 +250,7 @@ async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
         Ok(verdicts) if verdicts.first() == Some(&Verdict::Applied) => {}
         Ok(_) => return Err(BuildError::Contended),
         // Another engine would have written another number only if it began where this one did.
-        Err(store::Error::Unknown(_)) if store.get(&[epoch.clone()]).await?.first() == Some(&Some(value.clone())) => {}
+        Err(store::Error::Unknown(_)) if store.get(std::slice::from_ref(&epoch)).await?.first() == Some(&Some(value.clone())) => {}
         Err(error) => return Err(error.into()),
     }
     let clean = found_epoch.is_none() || found_clean == found_epoch;

@@ -5,12 +5,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::store::{Batch, CommitProfile, Error, Store, Verdict, Write};
 
-type Answer = Result<(Verdict, Batch), (Error, Batch)>;
+/// What became of a batch, and the batch itself, so that it can be tried again.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) result: Result<Verdict, Error>,
+    pub(crate) batch: Batch,
+}
 
 struct Request {
     batch: Batch,
@@ -25,6 +31,8 @@ pub(crate) struct Committer {
     sender: mpsc::UnboundedSender<Request>,
     /// Instances that run: with a single one there is nothing to group.
     running: AtomicUsize,
+    /// Commits that were asked for and not answered.
+    in_flight: AtomicUsize,
     groups: Arc<AtomicU64>,
 }
 
@@ -41,25 +49,25 @@ impl Committer {
         } else {
             tokio::spawn(in_tasks(store.clone(), receiver, profile, groups.clone()));
         }
-        Ok(Committer { store, profile, sender, running: AtomicUsize::new(0), groups })
+        Ok(Committer { store, profile, sender, running: AtomicUsize::new(0), in_flight: AtomicUsize::new(0), groups })
     }
 
-    /// Commits one batch, together with others. The batch comes back, so that it can be tried again.
-    /// An unknown outcome is never answered: it is resolved by reading.
+    /// Commits one batch, together with others. An unknown outcome is resolved by reading before it is answered.
     pub(crate) async fn commit(&self, batch: Batch) -> Answer {
-        if self.profile.blocking && self.running.load(Ordering::Relaxed) <= 1 {
+        let others = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let _guard = Decrement(&self.in_flight);
+        if self.profile.blocking && others == 0 && self.running.load(Ordering::Relaxed) <= 1 {
             // Nothing to share a sync with: the way over another thread would only add to the latency.
             self.groups.fetch_add(1, Ordering::Relaxed);
             let mut answers = commit_group(self.store.as_ref(), vec![batch]).await;
             return answers.pop().unwrap_or_else(|| unreachable!("one batch, one answer"));
         }
         let (answer, answered) = oneshot::channel();
+        let ended = || Err(Error::Unavailable("the committer has ended".to_owned()));
         if let Err(mpsc::error::SendError(request)) = self.sender.send(Request { batch, answer }) {
-            return Err((Error::Unavailable("the committer has ended".to_owned()), request.batch));
+            return Answer { result: ended(), batch: request.batch };
         }
-        answered.await.unwrap_or_else(|_| {
-            Err((Error::Unavailable("the committer has ended".to_owned()), Batch::default()))
-        })
+        answered.await.unwrap_or_else(|_| Answer { result: ended(), batch: Batch::default() })
     }
 
     pub(crate) fn instance_begins(&self) {
@@ -73,6 +81,15 @@ impl Committer {
     /// How many groups were committed.
     pub(crate) fn groups(&self) -> u64 {
         self.groups.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts down when a commit is answered, or its caller goes away.
+struct Decrement<'a>(&'a AtomicUsize);
+
+impl Drop for Decrement<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -154,52 +171,56 @@ fn respond(results: Vec<Answer>, answers: Vec<oneshot::Sender<Answer>>) {
 /// Commits a group and gives one answer per batch.
 async fn commit_group(store: &dyn Store, group: Vec<Batch>) -> Vec<Answer> {
     match store.commit(group.clone()).await {
-        Ok(verdicts) => verdicts.into_iter().zip(group).map(Ok).collect(),
+        Ok(verdicts) => {
+            verdicts.into_iter().zip(group).map(|(verdict, batch)| Answer { result: Ok(verdict), batch }).collect()
+        }
         Err(Error::Unknown(_)) => {
             let mut answers = Vec::with_capacity(group.len());
             for batch in group {
-                answers.push(resolve(store, batch).await);
+                answers.push(Answer { result: resolve(store, &batch).await, batch });
             }
             answers
         }
-        Err(error) => group.into_iter().map(|batch| Err((error.clone(), batch))).collect(),
+        Err(error) => {
+            group.into_iter().map(|batch| Answer { result: Err(error.clone()), batch }).collect()
+        }
     }
 }
 
+/// How often an unknown outcome is looked into before the caller is told that it is unknown.
+const LOOKS: u32 = 8;
+
 /// Finds out whether a batch of unknown outcome was applied: its first `Put` has a value that no other batch writes (a
 /// step's number, a start's token, a message's key), and nobody overwrites it before the batch is answered.
-async fn resolve(store: &dyn Store, batch: Batch) -> Answer {
+async fn resolve(store: &dyn Store, batch: &Batch) -> Result<Verdict, Error> {
     let proof = batch.writes.iter().find_map(|write| match write {
         Write::Put(key, value) => Some((key.clone(), value.clone())),
         Write::Delete(_) => None,
     });
-    let mut pause = std::time::Duration::from_millis(1);
-    loop {
+    let mut last = Error::Unknown("the outcome was not looked into".to_owned());
+    for look in 0..LOOKS {
+        if look > 0 {
+            tokio::time::sleep(Duration::from_millis(1 << look)).await;
+        }
         if let Some((key, value)) = &proof {
             match store.get(std::slice::from_ref(key)).await {
-                Ok(found) if found.first().and_then(Option::as_ref) == Some(value) => {
-                    return Ok((Verdict::Applied, batch));
-                }
+                Ok(found) if found.first().and_then(Option::as_ref) == Some(value) => return Ok(Verdict::Applied),
                 Ok(_) => {}
-                Err(error @ Error::Corrupt(_)) => return Err((error, batch)),
-                Err(_) => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(std::time::Duration::from_secs(1));
-                    if pause >= std::time::Duration::from_secs(1) {
-                        return Err((Error::Unknown("the store cannot be read".to_owned()), batch));
-                    }
+                Err(error) => {
+                    last = Error::Unknown(format!("the commit was not answered, and the store cannot be read: {error}"));
                     continue;
                 }
             }
         }
         // It was not applied: commit it again, alone.
         match store.commit(vec![batch.clone()]).await {
-            Ok(verdicts) => match verdicts.first() {
-                Some(verdict) => return Ok((*verdict, batch)),
-                None => return Err((Error::Unavailable("the store gave no verdict".to_owned()), batch)),
-            },
-            Err(Error::Unknown(_)) => tokio::time::sleep(pause).await,
-            Err(error) => return Err((error, batch)),
+            Ok(verdicts) => {
+                let none = || Error::Unavailable("the store gave no verdict".to_owned());
+                return verdicts.first().copied().ok_or_else(none);
+            }
+            Err(error @ Error::Unknown(_)) => last = error,
+            Err(error) => return Err(error),
         }
     }
+    Err(last)
 }

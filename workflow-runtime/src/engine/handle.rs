@@ -183,17 +183,16 @@ pub(crate) async fn signal(core: &Arc<Core>, id: &InstanceId, name: &str, payloa
         conditions,
         writes: vec![Write::Put(key, record), Write::Put(core.keys.of(Kind::Ready, id), ready)],
     };
-    match core.committer.commit(batch).await {
-        Ok((Verdict::Applied, _)) => {
+    match core.committer.commit(batch).await.result? {
+        Verdict::Applied => {
             if !core.hot.tell(id) {
                 runner::activate(core, id.clone(), false);
             }
             Ok(())
         }
-        Ok((Verdict::Conflict(0), _)) => Err(SignalError::Fenced),
-        Ok((Verdict::Conflict(1), _)) => Err(SignalError::NotFound { id: id.clone() }),
-        Ok((Verdict::Conflict(_), _)) => Err(SignalError::Closed { id: id.clone() }),
-        Err((error, _)) => Err(error.into()),
+        Verdict::Conflict(0) => Err(SignalError::Fenced),
+        Verdict::Conflict(1) => Err(SignalError::NotFound { id: id.clone() }),
+        Verdict::Conflict(_) => Err(SignalError::Closed { id: id.clone() }),
     }
 }
 

@@ -34,6 +34,9 @@ use crate::workflow::{Contains, Registry, Workflow, WorkflowCall};
 /// How long [`WorkflowEngine::shutdown`] waits for running tasks.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// How long dropped tasks may take to be gone.
+const STOP: Duration = Duration::from_secs(5);
+
 /// Runs the workflows of `R` over a store.
 ///
 /// Clones share one engine. When the last clone is dropped the engine stops at once, as in a crash: nothing is lost, and
@@ -218,13 +221,12 @@ impl<R> WorkflowEngine<R> {
                 Write::Delete(core.keys.of(Kind::Attempts, id)),
             ],
         };
-        match core.committer.commit(batch).await {
-            Ok((Verdict::Applied, _)) => {
+        match core.committer.commit(batch).await.result? {
+            Verdict::Applied => {
                 runner::activate(core, id.clone(), false);
                 Ok(())
             }
-            Ok((Verdict::Conflict(_), _)) => Err(RetryError::Changed { id: id.clone() }),
-            Err((error, _)) => Err(error.into()),
+            Verdict::Conflict(_) => Err(RetryError::Changed { id: id.clone() }),
         }
     }
 
@@ -256,7 +258,8 @@ impl<R> WorkflowEngine<R> {
             Err(_) => core.running(),
         };
         core.stop();
-        core.idle().await;
+        // A task that never yields cannot be dropped; it must not hold the shutdown up.
+        let _ = tokio::time::timeout(STOP, core.idle()).await;
         // The next engine need not suspect a step of having killed the process.
         if let Condition::Equals(_, epoch) = &core.fence {
             let batch = Batch {
@@ -274,7 +277,7 @@ impl<R> WorkflowEngine<R> {
     pub async fn abort(self) {
         let core = self.core().clone();
         core.stop();
-        core.idle().await;
+        let _ = tokio::time::timeout(STOP, core.idle()).await;
         core.forget_waiters();
     }
 }

@@ -150,12 +150,16 @@ impl<W: Workflow> Start<W> {
         }
         writes.push(Write::Put(key, record::encode(&header)));
         let (reply, started) = oneshot::channel();
-        let Some(hot) = core.hot.enter(&id, false) else {
-            // Somebody else starts it at this moment; what becomes of that is decided by its first write.
-            return match existing {
-                ExistingId::ReturnExisting => wait_for_other(core, id).await,
-                _ => Err(StartError::AlreadyExists { id }),
-            };
+        let replacing = matches!(conditions.first(), Some(Condition::Equals(..)));
+        let hot = loop {
+            match core.hot.enter(&id, false) {
+                Some(hot) => break hot,
+                // The instance has ended, and is about to leave the memory.
+                None if replacing => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+                // Somebody else starts it at this moment; what becomes of that is decided by its first write.
+                None if existing == ExistingId::ReturnExisting => return wait_for_other(core, id).await,
+                None => return Err(StartError::AlreadyExists { id }),
+            }
         };
         let mut run = Run::new(core.clone(), hot, id.clone(), token);
         run.starting = Some(Starting { conditions, writes, reply });

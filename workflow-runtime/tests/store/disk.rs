@@ -86,19 +86,19 @@ async fn expect_exactly(store: &EmbeddedStore, count: u64) {
 }
 
 async fn check_full_disk(durability: Durability, write_buffer_bytes: u64) {
-    let Some(disk) = Disk::mount(64) else { return };
+    let Some(disk) = Disk::mount(24) else { return };
     let folder = disk.path().join("store");
     let open = || {
         let builder = EmbeddedStore::builder(&folder).durability(durability);
         builder.write_buffer_bytes(write_buffer_bytes).open().unwrap()
     };
     let ballast = disk.path().join("ballast");
-    fs::write(&ballast, vec![1; 16 * MEGABYTE]).unwrap();
+    fs::write(&ballast, vec![1; 8 * MEGABYTE]).unwrap();
     let store = open();
 
     // Each failure makes the store open its tree anew, which may win a little space; so it fails several times.
     let mut next = 0;
-    for attempt in 0..6 {
+    for attempt in 0..4 {
         let (failed, error) = fill(&store, next, u64::MAX).await;
         assert!(matches!(error, Some(Error::Unavailable(_))), "{error:?}");
         println!(
@@ -117,7 +117,7 @@ async fn check_full_disk(durability: Durability, write_buffer_bytes: u64) {
             writes: vec![Write::Put(key, Bytes::from_static(b"s"))],
         }
     };
-    while small < 1000 && store.commit(vec![small_batch(small)]).await.is_ok() {
+    while small < 200 && store.commit(vec![small_batch(small)]).await.is_ok() {
         small += 1;
     }
 
@@ -144,10 +144,10 @@ async fn full_disk_hits_the_journal() {
 #[tokio::test]
 async fn full_disk_hits_the_tree() {
     // Small write buffers: the tree's own files take part of the space.
-    check_full_disk(Durability::Synced, 4 << 20).await;
+    check_full_disk(Durability::Synced, 2 << 20).await;
 }
 
 #[tokio::test]
 async fn full_disk_in_relaxed_mode() {
-    check_full_disk(Durability::Relaxed, 8 << 20).await;
+    check_full_disk(Durability::Relaxed, 3 << 20).await;
 }

@@ -48,14 +48,15 @@ pub(super) struct Database {
 pub(super) enum WriteError {
     /// The tree had failed before; nothing of this write reached the journal.
     Earlier,
-    /// Any part of the write may have reached the journal.
-    Now(Error),
+    /// Any part of the write may have reached the journal, in an entry with this number or a higher one.
+    Now { number: u64, cause: Error },
 }
 
 impl Database {
-    /// Opens or creates the tree. A torn end of the journal is cut off first.
-    pub(super) fn open(settings: &Settings) -> Result<Self, Error> {
-        journal::mend(&settings.tree, settings.durability)?;
+    /// Opens or creates the tree. A torn end of the journal is cut off first, and so are failed writes: the entries
+    /// from `cut_from` on.
+    pub(super) fn open(settings: &Settings, cut_from: Option<u64>) -> Result<Self, Error> {
+        journal::mend(&settings.tree, settings.durability, cut_from)?;
         // The tree trusts its own files in places, so that garbage in them may panic.
         let opened = panic::catch_unwind(AssertUnwindSafe(|| {
             let database = fjall::Database::builder(&settings.tree)
@@ -155,22 +156,19 @@ impl Database {
                 None => batch.remove(&self.data, key.clone()),
             }
         }
+        let number = self.database.seqno();
         batch.commit().map_err(|error| match error {
             fjall::Error::Poisoned => WriteError::Earlier,
-            error => WriteError::Now(self.explain(error)),
+            error => WriteError::Now {
+                number,
+                cause: self.explain(error),
+            },
         })?;
         if self.data.tree.active_memtable().size() > self.write_buffer_bytes {
             // The group is durable already. What cannot be rotated now is rotated after a later group.
             let _ = self.data.rotate_memtable();
         }
         Ok(())
-    }
-
-    /// Makes everything that was read durable.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        self.database
-            .persist(self.mode)
-            .map_err(|error| self.explain(error))
     }
 
     /// Closes the tree and returns when nothing of it is left that could still write to its files.

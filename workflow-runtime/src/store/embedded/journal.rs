@@ -25,12 +25,14 @@ const TRAILER: &[u8; 4] = b"FJL\x03";
 /// An entry after damage is a newer one only if its number is that close to the last whole one's.
 const NUMBER_DISTANCE: u64 = 1 << 20;
 
-/// Cuts a torn end off the active journal in the tree's folder, if there is one.
-pub(super) fn mend(tree: &Path, durability: Durability) -> Result<(), Error> {
+/// Cuts a torn end off the active journal in the tree's folder, if there is one, and with it the entries from the number
+/// `cut_from` on: their write failed, so they must not come back, and what a failed sync left in the operating system's
+/// memory must not pass for durable.
+pub(super) fn mend(tree: &Path, durability: Durability, cut_from: Option<u64>) -> Result<(), Error> {
     let Some(path) = active(tree).map_err(|error| unavailable(tree, &error))? else {
         return Ok(());
     };
-    let damage = inspect(&path).map_err(|error| unavailable(&path, &error))?;
+    let damage = inspect(&path, cut_from.unwrap_or(u64::MAX)).map_err(|error| unavailable(&path, &error))?;
     let Some(damage) = damage else {
         return Ok(());
     };
@@ -80,11 +82,17 @@ struct Damage {
     has_newer_entry: bool,
 }
 
-fn inspect(path: &Path) -> io::Result<Option<Damage>> {
+fn inspect(path: &Path, cut_from: u64) -> io::Result<Option<Damage>> {
     let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
     let (mut offset, mut number) = (0, 0);
     let mut items = Vec::new();
     while let Some(entry) = read_entry(&mut reader, &mut items)? {
+        if entry.number >= cut_from {
+            return Ok(Some(Damage {
+                offset,
+                has_newer_entry: false,
+            }));
+        }
         offset += entry.bytes;
         number = entry.number;
     }
@@ -112,14 +120,21 @@ fn inspect(path: &Path) -> io::Result<Option<Damage>> {
 
 /// The remaining bytes without the zeros at their end.
 fn read_trimmed(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    const CHUNK: usize = 1 << 16;
+    static ZEROS: [u8; CHUNK] = [0; CHUNK];
     let (mut rest, mut zeros) = (Vec::new(), 0);
-    let mut chunk = vec![0; 1 << 16];
+    let mut chunk = vec![0; CHUNK];
     loop {
         let length = reader.read(&mut chunk)?;
         if length == 0 {
             return Ok(rest);
         }
-        match chunk[..length].iter().rposition(|byte| *byte != 0) {
+        // The rest of a journal is tens of megabytes of zeros: compared at once, searched only where there is more.
+        let is_zero = chunk[..length] == ZEROS[..length];
+        match (!is_zero)
+            .then(|| chunk[..length].iter().rposition(|byte| *byte != 0))
+            .flatten()
+        {
             None => zeros += length,
             Some(last) => {
                 rest.resize(rest.len() + zeros, 0);
@@ -184,4 +199,95 @@ fn read_array<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     reader.read_exact(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One entry with one item, as the tree writes it.
+    fn entry(number: u64, value: &[u8]) -> Vec<u8> {
+        let mut item = vec![ITEM, 0, 0];
+        item.extend_from_slice(&1u64.to_le_bytes());
+        item.extend_from_slice(&3u16.to_le_bytes());
+        let length = u32::try_from(value.len()).unwrap().to_le_bytes();
+        item.extend_from_slice(&length);
+        item.extend_from_slice(&length);
+        item.extend_from_slice(b"key");
+        item.extend_from_slice(value);
+        let mut entry = vec![START, 1, 0, 0, 0];
+        entry.extend_from_slice(&number.to_le_bytes());
+        entry.extend_from_slice(&item);
+        entry.push(END);
+        entry.extend_from_slice(&xxh3_64(&item).to_le_bytes());
+        entry.extend_from_slice(TRAILER);
+        entry
+    }
+
+    fn check(parts: &[&[u8]], cut_from: u64, expected: Option<(usize, bool)>) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), parts.concat()).unwrap();
+        let found = inspect(file.path(), cut_from).unwrap();
+        let expected = expected.map(|(offset, has_newer_entry)| Damage {
+            offset: offset as u64,
+            has_newer_entry,
+        });
+        assert_eq!(found, expected, "{parts:?}");
+    }
+
+    #[test]
+    fn damage_is_found() {
+        let (first, second, old) = (entry(7, b"first"), entry(8, b""), entry(6, b"old"));
+        let far = entry(7 + NUMBER_DISTANCE, b"far");
+        let zeros = vec![0; 200_000];
+        let (one, two, any) = (first.len(), first.len() + second.len(), u64::MAX);
+        check(&[], any, None);
+        check(&[&zeros], any, None);
+        check(&[&first], any, None);
+        check(&[&first, &second, &zeros], any, None);
+        check(&[&first, &second[..10]], any, Some((one, false)));
+        check(
+            &[&first, &second[..second.len() - 1], &zeros],
+            any,
+            Some((one, false)),
+        );
+        check(&[&first, b"garbage", &zeros], any, Some((one, false)));
+        // Zeros, then something: what a disk may leave that writes later parts first.
+        check(&[&first, &zeros, b"late"], any, Some((one, false)));
+        check(&[&first, &zeros, &second, &zeros], any, Some((one, true)));
+        check(&[b"garbage", &first], any, Some((0, true)));
+        // Bytes that look like an entry, in a value for instance, count only if they could be the next one.
+        check(&[&first, b"garbage", &old], any, Some((one, false)));
+        check(&[&first, b"garbage", &far], any, Some((one, false)));
+        check(
+            &[&first, b"garbage", &old, b"garbage", &second],
+            any,
+            Some((one, true)),
+        );
+        // A length beyond the file's end.
+        let mut long = second.clone();
+        long[13 + 13 + 3] = 0xff;
+        check(&[&first, &long], any, Some((one, false)));
+        // Failed writes.
+        check(&[&first, &second], 9, None);
+        check(&[&first, &second], 8, Some((one, false)));
+        check(&[&first, &second, &zeros], 7, Some((0, false)));
+        check(&[&first, &second, &second[..5]], 9, Some((two, false)));
+    }
+
+    #[test]
+    fn failed_write_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (entry(7, b"first"), entry(8, b"second"));
+        fs::write(folder.path().join("9.jnl"), &first).unwrap();
+        fs::write(folder.path().join("10.jnl"), [&first[..], &second].concat()).unwrap();
+        mend(folder.path(), Durability::Synced, None).unwrap();
+        assert_eq!(
+            fs::read(folder.path().join("10.jnl")).unwrap().len(),
+            first.len() + second.len()
+        );
+        mend(folder.path(), Durability::Synced, Some(8)).unwrap();
+        assert_eq!(fs::read(folder.path().join("10.jnl")).unwrap(), first);
+        assert_eq!(fs::read(folder.path().join("9.jnl")).unwrap(), first);
+    }
 }
