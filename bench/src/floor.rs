@@ -29,9 +29,13 @@ pub(crate) fn replay(store: &dyn Store, trace: &Trace) -> Result<Timing, Failure
     result.map(|()| timing)
 }
 
-/// The rate at which the disk takes appends of this size, each synced.
-pub(crate) fn disk(folder: &Path, bytes: usize, run: Duration) -> std::io::Result<f64> {
+/// The rate at which the disk takes appends of this size, each synced, to a file that has its length already, as the
+/// store's journal has, or to one that grows.
+pub(crate) fn disk(folder: &Path, bytes: usize, grows: bool, run: Duration) -> std::io::Result<f64> {
     let mut file = File::create(folder.join("appended"))?;
+    if !grows {
+        file.set_len(64 << 20)?;
+    }
     let block = vec![7; bytes];
     let (start, mut count) = (Instant::now(), 0_u32);
     while start.elapsed() < run {

@@ -1,6 +1,7 @@
 //! The benchmark workloads. Each figure is printed beside the floor that it is compared to, measured in the same run,
 //! the two taking turns: the machine may be shared, so a figure means something only as a ratio.
 
+mod child;
 mod floor;
 mod options;
 mod report;
@@ -18,14 +19,24 @@ use crate::report::Report;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, rest @ ..] = &arguments[..]
+        && first == "child"
+    {
+        return finish(child::run(rest));
+    }
+    let options = match Options::parse(arguments.into_iter()) {
         Ok(options) => options,
         Err(message) => {
             eprintln!("{message}\n\n{}", options::USAGE);
             return ExitCode::from(2);
         }
     };
-    match run(&options) {
+    finish(run(&options))
+}
+
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");

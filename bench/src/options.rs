@@ -24,10 +24,15 @@ pub(crate) struct Options {
     folder: PathBuf,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Options { workloads: Vec::new(), quick: false, json: None, folder: std::env::temp_dir() }
+    }
+}
+
 impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options =
-            Options { workloads: Vec::new(), quick: false, json: None, folder: std::env::temp_dir() };
+        let mut options = Options::default();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value"));
@@ -55,6 +60,6 @@ impl Options {
 
     /// How often engine and floor take turns.
     pub(crate) fn rounds(&self) -> usize {
-        if self.quick { 3 } else { 7 }
+        if self.quick { 6 } else { 20 }
     }
 }

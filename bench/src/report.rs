@@ -22,7 +22,7 @@ pub(crate) struct Row {
     value: f64,
     floor: Option<f64>,
     ratio: Option<f64>,
-    /// The least and the greatest ratio of the rounds; of the figure where there is no ratio.
+    /// First and third quartile of the rounds' ratios; of the figure where there is no ratio.
     spread: Option<(f64, f64)>,
     bar: Option<String>,
     pass: Option<bool>,
@@ -114,7 +114,7 @@ impl Report {
 
     /// Prints the rows that were not printed yet.
     pub(crate) fn print_new(&mut self) {
-        const HEAD: [&str; 9] = ["name", "value", "unit", "floor", "ratio", "spread", "bar", "", "note"];
+        const HEAD: [&str; 9] = ["name", "value", "unit", "floor", "ratio", "quartiles", "bar", "", "note"];
         let mut lines = vec![HEAD.map(str::to_owned)];
         lines.extend(self.rows[self.printed..].iter().map(Row::cells));
         self.printed = self.rows.len();

@@ -12,7 +12,7 @@ use crate::Failure;
 use crate::floor;
 use crate::options::Options;
 use crate::report::{Bar, Report, Row};
-use crate::statistics::{Timing, Turns, time};
+use crate::statistics::{Turns, median, time};
 use crate::trace::{Recorder, Trace};
 use crate::workflows::{Payload, sequence};
 
@@ -25,26 +25,42 @@ enum Kind {
     Memory,
 }
 
+/// One long run of the engine alone, for a profiler.
+pub(crate) fn child(options: &Options, kind: &str, in_flight: usize, count: usize) -> Result<(), Failure> {
+    let kind = match kind {
+        "synced" => Kind::Synced,
+        "relaxed" => Kind::Relaxed,
+        _ => Kind::Memory,
+    };
+    let case = Case { kind, in_flight, count };
+    let runtime = runtime()?;
+    let (store, _folder) = case.store(options)?;
+    let engine = runtime.block_on(WorkflowEngine::<sequence>::builder().store(store).build())?;
+    runtime.block_on(case.load(&engine, 0))?;
+    runtime.block_on(engine.shutdown());
+    Ok(())
+}
+
 pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let folder = options.folder()?;
     let run = Duration::from_secs(if options.quick { 1 } else { 3 });
-    let disk = floor::disk(folder.path(), 256, run)?;
-    report.add(Row::new("disk, append of 256 bytes + fdatasync", disk, "1/s"));
-    let large = floor::disk(folder.path(), 64 << 10, run)?;
-    report.add(Row::new("disk, append of 64 KiB + fdatasync", large, "1/s"));
-
-    let scale = if options.quick { 1 } else { 2 };
+    for (bytes, size) in [(256, "256 bytes"), (64 << 10, "64 KiB")] {
+        for (grows, file) in [(false, "file of fixed length"), (true, "growing file")] {
+            let rate = floor::disk(folder.path(), bytes, grows, run)?;
+            report.add(Row::new(format!("disk, {size} + fdatasync, {file}"), rate, "1/s"));
+        }
+    }
+    // What, how many in flight, how many in a round.
     let cases = [
-        (Kind::Synced, 1, 20, Bar::Ratio(0.85)),
-        (Kind::Synced, 64, 400, Bar::Ratio(0.0)),
-        (Kind::Synced, 256, 1024, Bar::Ratio(0.6)),
-        (Kind::Synced, 1024, 2048, Bar::Ratio(0.6)),
-        (Kind::Relaxed, 256, 1024, Bar::Value(150_000.0)),
-        (Kind::Memory, 256, 2048, Bar::Value(150_000.0)),
+        (Kind::Synced, 1, 2, Some(Bar::Ratio(0.85))),
+        (Kind::Synced, 64, 128, None),
+        (Kind::Synced, 256, 512, Some(Bar::Ratio(0.6))),
+        (Kind::Synced, 1024, 2048, Some(Bar::Ratio(0.6))),
+        (Kind::Relaxed, 256, 512, Some(Bar::Value(150_000.0))),
+        (Kind::Memory, 256, 512, Some(Bar::Value(150_000.0))),
     ];
     for (kind, in_flight, count, bar) in cases {
-        let case = Case { kind, in_flight, count: count * scale };
-        case.measure(options, report, bar)?;
+        Case { kind, in_flight, count }.measure(options, report, bar)?;
     }
     Ok(())
 }
@@ -58,30 +74,47 @@ struct Case {
 }
 
 impl Case {
-    fn measure(&self, options: &Options, report: &mut Report, bar: Bar) -> Result<(), Failure> {
-        // The recording is a round of its own, so that it costs the measured ones nothing.
-        let (recorded, _, _) = self.engine(options, true)?;
-        let steps = self.count * STEPS;
+    fn measure(&self, options: &Options, report: &mut Report, bar: Option<Bar>) -> Result<(), Failure> {
+        let rounds = if self.in_flight == 1 { 5 * options.rounds() } else { options.rounds() };
+        // The recording is a run of its own, so that it costs the measured one nothing.
+        let traces = self.record(options, rounds)?;
+        let runtime = runtime()?;
+        let (engine_store, _engine_folder) = self.store(options)?;
+        let (floor_store, _floor_folder) = self.store(options)?;
+        let engine = runtime.block_on(WorkflowEngine::<sequence>::builder().store(engine_store).build())?;
+        floor::replay(floor_store.as_ref(), &traces.opening)?;
         let mut turns = Turns::default();
-        let mut group = Vec::new();
-        for _ in 0..options.rounds() {
-            let (_, engine, batches_per_group) = self.engine(options, false)?;
-            let (store, _folder) = self.store(options)?;
-            let floor = floor::replay(store.as_ref(), &recorded)?;
-            turns.add(engine, floor);
-            group.push(batches_per_group);
+        let (mut before, mut groups) = (engine.stats(), Vec::new());
+        for (round, trace) in traces.rounds.iter().enumerate() {
+            let (result, timing) = time(|| runtime.block_on(self.load(&engine, round)));
+            result?;
+            let stats = engine.stats();
+            let group = (stats.commits - before.commits) as f64 / (stats.groups - before.groups).max(1) as f64;
+            before = stats;
+            groups.push(group);
+            let trace = trace.regrouped(group.round() as usize);
+            turns.add(timing, floor::replay(floor_store.as_ref(), &trace)?);
         }
-        let (engine, floor, ratio, spread) = turns.rates(steps);
-        let (cpu, floor_cpu) = turns.cpu_us(steps);
-        let name = format!("W1 {} in flight, {}", self.in_flight, self.name());
+        runtime.block_on(engine.shutdown());
+        drop(engine);
+
+        let steps = self.count * STEPS;
+        let found = turns.compare(steps);
+        let sum = |count: fn(&Trace) -> usize| traces.rounds.iter().map(count).sum::<usize>() as f64;
         let note = format!(
-            "groups of {:.1} (floor {:.1}), {} bytes/step, CPU {cpu:.2} us/step (floor {floor_cpu:.2})",
-            crate::statistics::median(&group),
-            recorded.batches() as f64 / recorded.groups.len() as f64,
-            recorded.bytes() / steps,
+            "groups of {:.0}, {:.0} bytes/step, CPU {:.2} us/step (floor {:.2}), {}",
+            median(&groups),
+            sum(Trace::bytes) / (steps * rounds) as f64,
+            found.cpu_us,
+            found.floor_cpu_us,
+            found.quiet,
         );
-        let row = Row::new(name, engine, "steps/s").floor(floor, ratio).spread(spread).note(note);
-        report.add(if matches!(bar, Bar::Ratio(0.0)) { row } else { row.bar(bar) });
+        let name = format!("W1 {} in flight, {}", self.in_flight, self.name());
+        let row = Row::new(name, found.rate, "steps/s").floor(found.floor_rate, found.ratio).spread(found.quartiles).note(note);
+        report.add(match bar {
+            Some(bar) => row.bar(bar),
+            None => row,
+        });
         Ok(())
     }
 
@@ -104,51 +137,57 @@ impl Case {
         Ok((store, folder))
     }
 
-    /// One round: the trace if it is recorded, the time, the mean size of the commit groups.
-    fn engine(&self, options: &Options, record: bool) -> Result<(Trace, Timing, f64), Failure> {
+    /// What an engine commits when it is built, and in each round.
+    fn record(&self, options: &Options, rounds: usize) -> Result<Traces, Failure> {
         let (store, _folder) = self.store(options)?;
+        let recorder = Recorder::new(store);
         let runtime = runtime()?;
-        let recorder = Recorder::new(store.clone());
-        let builder = WorkflowEngine::<sequence>::builder();
-        let builder = if record { builder.store(recorder.clone()) } else { builder.store(store) };
-        let engine = runtime.block_on(builder.build())?;
-        let (result, timing) = time(|| runtime.block_on(load(&engine, self.in_flight, self.count)));
-        result?;
-        let stats = engine.stats();
+        let engine = runtime.block_on(WorkflowEngine::<sequence>::builder().store(recorder.clone()).build())?;
+        let mut traces = Traces { opening: recorder.take(), rounds: Vec::new() };
+        for round in 0..rounds {
+            runtime.block_on(self.load(&engine, round))?;
+            traces.rounds.push(recorder.take());
+        }
         runtime.block_on(engine.shutdown());
-        Ok((recorder.take(), timing, stats.commits as f64 / stats.groups as f64))
+        Ok(traces)
     }
+
+    /// Runs the workflows of a round, `in_flight` of them at any time.
+    async fn load(&self, engine: &WorkflowEngine<sequence>, round: usize) -> Result<(), Failure> {
+        let count = self.count;
+        let next = Arc::new(AtomicUsize::new(0));
+        let workers: Vec<_> = (0..self.in_flight)
+            .map(|_| {
+                let (engine, next) = (engine.clone(), next.clone());
+                tokio::spawn(async move {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= count {
+                            return Ok::<(), Failure>(());
+                        }
+                        let call = sequence(STEPS as u64, Payload::new());
+                        let handle = engine.start(call).id(format!("sequence-{round:03}-{number:05}")).await?;
+                        let payload = handle.result().await?;
+                        if payload.sequence != STEPS as u64 {
+                            return Err(format!("the workflow {number} lost steps: {payload:?}").into());
+                        }
+                    }
+                })
+            })
+            .collect();
+        for worker in workers {
+            worker.await??;
+        }
+        Ok(())
+    }
+}
+
+struct Traces {
+    opening: Trace,
+    rounds: Vec<Trace>,
 }
 
 /// Two workers: the machine's two cores.
 pub(crate) fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
-}
-
-/// Runs `count` workflows, `in_flight` of them at any time.
-async fn load(engine: &WorkflowEngine<sequence>, in_flight: usize, count: usize) -> Result<(), Failure> {
-    let next = Arc::new(AtomicUsize::new(0));
-    let workers: Vec<_> = (0..in_flight)
-        .map(|_| {
-            let (engine, next) = (engine.clone(), next.clone());
-            tokio::spawn(async move {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= count {
-                        return Ok::<(), Failure>(());
-                    }
-                    let call = sequence(STEPS as u64, Payload::new());
-                    let handle = engine.start(call).id(format!("sequence-{number:06}")).await?;
-                    let payload = handle.result().await?;
-                    if payload.sequence != STEPS as u64 {
-                        return Err(format!("the workflow {number} lost steps: {payload:?}").into());
-                    }
-                }
-            })
-        })
-        .collect();
-    for worker in workers {
-        worker.await??;
-    }
-    Ok(())
 }

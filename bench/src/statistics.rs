@@ -1,6 +1,6 @@
 //! Medians, spreads, percentiles, and what the process has used.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The middle value; the mean of the two middle ones of an even number.
 pub(crate) fn median(values: &[f64]) -> f64 {
@@ -14,28 +14,54 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The least and the greatest value.
-pub(crate) fn spread(values: &[f64]) -> (f64, f64) {
-    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (least.min(*value), most.max(*value)))
+/// The first and the third quartile: half of the values lie between them.
+pub(crate) fn quartiles(values: &[f64]) -> (f64, f64) {
+    (percentile(values, 25.0), percentile(values, 75.0))
 }
 
-/// The CPU time of all threads of this process so far.
-pub(crate) fn cpu_time() -> Duration {
-    // Fields 14 and 15, user and system time in ticks of 10 ms, counted behind the name, which may hold anything.
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11).take(2);
-    Duration::from_millis(fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * 10)
+/// The value that this share of the values does not exceed.
+pub(crate) fn percentile(values: &[f64], percent: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let index = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+    sorted.get(index.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
+
+/// The CPU time of all threads that this process has now.
+pub(crate) fn cpu_time() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let nanoseconds = tasks.filter_map(|task| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
+/// The CPU time that everybody has used on this machine so far, as all cores together count it.
+fn machine_time() -> Duration {
+    // `cpu user nice system idle iowait irq softirq steal`, in ticks of 10 ms.
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8).enumerate();
+    let busy = fields.filter(|(index, _)| !matches!(index, 3 | 4));
+    Duration::from_millis(busy.filter_map(|(_, field)| field.parse::<u64>().ok()).sum::<u64>() * 10)
+}
+
+/// Others must not have used more than this share of one core in a round that counts.
+const QUIET: f64 = 0.15;
+/// With fewer quiet rounds than this all rounds count.
+const QUIET_ROUNDS: usize = 4;
 
 /// A run of the engine or of the floor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
     pub(crate) elapsed: Duration,
     pub(crate) cpu: Duration,
+    /// The CPU time that other processes used meanwhile.
+    others: Duration,
 }
 
 impl Timing {
-    pub(crate) fn rate(&self, count: usize) -> f64 {
+    fn rate(&self, count: usize) -> f64 {
         count as f64 / self.elapsed.as_secs_f64()
     }
 }
@@ -43,39 +69,61 @@ impl Timing {
 /// Engine and floor in turns.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    engine: Vec<Timing>,
-    floor: Vec<Timing>,
+    rounds: Vec<(Timing, Timing)>,
+}
+
+/// What [`Turns`] amount to.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    /// Median rates.
+    pub(crate) rate: f64,
+    pub(crate) floor_rate: f64,
+    /// The median of the rounds' ratios, and their quartiles.
+    pub(crate) ratio: f64,
+    pub(crate) quartiles: (f64, f64),
+    /// Median CPU time per unit of work, in microseconds.
+    pub(crate) cpu_us: f64,
+    pub(crate) floor_cpu_us: f64,
+    /// How many of all rounds were quiet, for a note.
+    pub(crate) quiet: String,
 }
 
 impl Turns {
     pub(crate) fn add(&mut self, engine: Timing, floor: Timing) {
-        self.engine.push(engine);
-        self.floor.push(floor);
+        self.rounds.push((engine, floor));
     }
 
-    /// The median rates of the engine and of the floor for this much work, the median of the rounds' ratios, and their
-    /// spread.
-    pub(crate) fn rates(&self, count: usize) -> (f64, f64, f64, (f64, f64)) {
-        let rates = |timings: &[Timing]| timings.iter().map(|timing| timing.rate(count)).collect::<Vec<_>>();
-        let (engine, floor) = (rates(&self.engine), rates(&self.floor));
-        let ratios: Vec<f64> = engine.iter().zip(&floor).map(|(engine, floor)| engine / floor).collect();
-        (median(&engine), median(&floor), median(&ratios), spread(&ratios))
-    }
-
-    /// Median CPU microseconds per unit of work, of the engine and of the floor.
-    pub(crate) fn cpu_us(&self, count: usize) -> (f64, f64) {
-        let each = |timings: &[Timing]| {
-            let values: Vec<f64> = timings.iter().map(|timing| timing.cpu.as_secs_f64() * 1e6 / count as f64).collect();
-            median(&values)
+    /// Compares the rounds in which other processes left both cores alone; `count` units of work were done in each.
+    pub(crate) fn compare(&self, count: usize) -> Comparison {
+        let is_quiet = |(engine, floor): &&(Timing, Timing)| {
+            (engine.others + floor.others).as_secs_f64() < QUIET * (engine.elapsed + floor.elapsed).as_secs_f64()
         };
-        (each(&self.engine), each(&self.floor))
+        let quiet: Vec<_> = self.rounds.iter().filter(is_quiet).copied().collect();
+        let note = format!("{} of {} rounds quiet", quiet.len(), self.rounds.len());
+        let rounds = if quiet.len() < QUIET_ROUNDS { &self.rounds } else { &quiet };
+        let each = |figure: fn(&Timing, usize) -> f64| -> (Vec<f64>, Vec<f64>) {
+            rounds.iter().map(|(engine, floor)| (figure(engine, count), figure(floor, count))).unzip()
+        };
+        let (rates, floor_rates) = each(Timing::rate);
+        let (cpu, floor_cpu) = each(|timing, count| timing.cpu.as_secs_f64() * 1e6 / count as f64);
+        let ratios: Vec<f64> = rates.iter().zip(&floor_rates).map(|(rate, floor)| rate / floor).collect();
+        Comparison {
+            rate: median(&rates),
+            floor_rate: median(&floor_rates),
+            ratio: median(&ratios),
+            quartiles: quartiles(&ratios),
+            cpu_us: median(&cpu),
+            floor_cpu_us: median(&floor_cpu),
+            quiet: note,
+        }
     }
 }
 
 /// Runs something and takes its time.
 pub(crate) fn time<T>(work: impl FnOnce() -> T) -> (T, Timing) {
-    let (start, cpu) = (std::time::Instant::now(), cpu_time());
+    let (start, cpu, machine) = (Instant::now(), cpu_time(), machine_time());
     let result = work();
-    let elapsed = start.elapsed();
-    (result, Timing { elapsed, cpu: cpu_time() - cpu })
+    let (elapsed, cpu) = (start.elapsed(), cpu_time().saturating_sub(cpu));
+    let others = machine_time().saturating_sub(machine).saturating_sub(cpu);
+    (result, Timing { elapsed, cpu, others })
 }

@@ -13,8 +13,10 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    pub(crate) fn batches(&self) -> usize {
-        self.groups.iter().map(Vec::len).sum()
+    /// The same batches in the same order, in groups of this size.
+    pub(crate) fn regrouped(&self, size: usize) -> Trace {
+        let batches: Vec<Batch> = self.groups.iter().flatten().cloned().collect();
+        Trace { groups: batches.chunks(size.max(1)).map(<[Batch]>::to_vec).collect() }
     }
 
     /// Keys and values that are written.
