@@ -35,14 +35,26 @@ pub(crate) struct Retry {
 /// The pause between attempts.
 pub(crate) enum Backoff {
     Fixed(Duration),
-    Linear { initial: Duration, max: Option<Duration> },
-    Exponential { initial: Duration, factor: f64, max: Option<Duration> },
+    Linear {
+        initial: Duration,
+        max: Option<Duration>,
+    },
+    Exponential {
+        initial: Duration,
+        factor: f64,
+        max: Option<Duration>,
+    },
 }
 
 /// Reads the arguments of `#[task]`.
 pub(crate) fn task(tokens: TokenStream, diagnostics: &mut Diagnostics) -> TaskAttributes {
     let mut result = TaskAttributes::default();
-    for meta in entries(tokens, "task", &["name", "retry", "timeout", "blocking"], diagnostics) {
+    for meta in entries(
+        tokens,
+        "task",
+        &["name", "retry", "timeout", "blocking"],
+        diagnostics,
+    ) {
         match key(&meta).as_str() {
             "name" => result.name = name(&meta, diagnostics),
             "retry" => result.retry = retry(&meta, diagnostics),
@@ -80,7 +92,10 @@ fn entries(tokens: TokenStream, owner: &str, known: &[&str], diagnostics: &mut D
         Ok(parsed) => parsed,
         Err(error) => {
             let message = format!("the arguments of `#[{owner}]` cannot be read: {error}");
-            let fix = format!("write `key`, `key = \"value\"` or `key(..)`, separated by commas; known keys: {}", known.join(", "));
+            let fix = format!(
+                "write `key`, `key = \"value\"` or `key(..)`, separated by commas; known keys: {}",
+                known.join(", ")
+            );
             diagnostics.error(error.span(), "W0050", message, &fix);
             return Vec::new();
         }
@@ -115,20 +130,37 @@ fn entries(tokens: TokenStream, owner: &str, known: &[&str], diagnostics: &mut D
 }
 
 fn key(meta: &Meta) -> String {
-    meta.path().segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>().join("::")
+    meta.path()
+        .segments
+        .iter()
+        .map(|segment| segment.ident.to_string())
+        .collect::<Vec<_>>()
+        .join("::")
 }
 
 fn malformed(span: Span, what: &str, example: &str, diagnostics: &mut Diagnostics) {
-    diagnostics.error(span, "W0053", format!("{what} is not understood"), &format!("write for example `{example}`"));
+    diagnostics.error(
+        span,
+        "W0053",
+        format!("{what} is not understood"),
+        &format!("write for example `{example}`"),
+    );
 }
 
 fn string(meta: &Meta, example: &str, diagnostics: &mut Diagnostics) -> Option<LitStr> {
     if let Meta::NameValue(pair) = meta
-        && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value
+        && let Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) = &pair.value
     {
         return Some(text.clone());
     }
-    malformed(meta.span(), &format!("this form of `{}`", key(meta)), example, diagnostics);
+    malformed(
+        meta.span(),
+        &format!("this form of `{}`", key(meta)),
+        example,
+        diagnostics,
+    );
     None
 }
 
@@ -153,8 +185,16 @@ fn retry(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<Retry> {
         malformed(meta.span(), "this form of `retry`", EXAMPLE, diagnostics);
         return None;
     };
-    let mut result = Retry { max_attempts: 3, backoff: None };
-    for meta in entries(list.tokens.clone(), "task(retry)", &["max_attempts", "backoff"], diagnostics) {
+    let mut result = Retry {
+        max_attempts: 3,
+        backoff: None,
+    };
+    for meta in entries(
+        list.tokens.clone(),
+        "task(retry)",
+        &["max_attempts", "backoff"],
+        diagnostics,
+    ) {
         let Meta::NameValue(pair) = &meta else {
             malformed(meta.span(), "this part of `retry`", EXAMPLE, diagnostics);
             continue;
@@ -163,7 +203,10 @@ fn retry(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<Retry> {
             result.backoff = backoff(&pair.value, diagnostics);
         } else {
             let number = match &pair.value {
-                Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse::<u32>().ok(),
+                Expr::Lit(ExprLit {
+                    lit: Lit::Int(number),
+                    ..
+                }) => number.base10_parse::<u32>().ok(),
                 _ => None,
             };
             match number {
@@ -207,7 +250,9 @@ fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
     let (mut initial, mut factor, mut max) = (None, 2.0, None);
     for (index, arg) in call.args.iter().enumerate() {
         match arg {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if index == 0 => {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) if index == 0 => {
                 initial = Some(duration(text, diagnostics)?);
             }
             Expr::Assign(assign) => {
@@ -216,7 +261,11 @@ fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
                     _ => String::new(),
                 };
                 if !known.contains(&name.as_str()) {
-                    let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                    let list = if known.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        known.join(", ")
+                    };
                     diagnostics.error(
                         assign.left.span(),
                         "W0051",
@@ -226,21 +275,48 @@ fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
                     continue;
                 }
                 match (&*assign.right, name.as_str()) {
-                    (Expr::Lit(ExprLit { lit: Lit::Str(text), .. }), "max") => max = Some(duration(text, diagnostics)?),
-                    (Expr::Lit(ExprLit { lit: Lit::Float(number), .. }), "factor") => {
+                    (
+                        Expr::Lit(ExprLit {
+                            lit: Lit::Str(text), ..
+                        }),
+                        "max",
+                    ) => max = Some(duration(text, diagnostics)?),
+                    (
+                        Expr::Lit(ExprLit {
+                            lit: Lit::Float(number),
+                            ..
+                        }),
+                        "factor",
+                    ) => {
                         factor = number.base10_parse().unwrap_or(0.0);
                     }
-                    (Expr::Lit(ExprLit { lit: Lit::Int(number), .. }), "factor") => {
+                    (
+                        Expr::Lit(ExprLit {
+                            lit: Lit::Int(number),
+                            ..
+                        }),
+                        "factor",
+                    ) => {
                         factor = number.base10_parse::<u32>().map_or(0.0, f64::from);
                     }
-                    _ => malformed(assign.right.span(), &format!("this value of `{name}`"), EXAMPLE, diagnostics),
+                    _ => malformed(
+                        assign.right.span(),
+                        &format!("this value of `{name}`"),
+                        EXAMPLE,
+                        diagnostics,
+                    ),
                 }
             }
             other => malformed(other.span(), "this part of the backoff", EXAMPLE, diagnostics),
         }
     }
     let Some(initial) = initial else {
-        malformed(call.span(), &format!("`{kind}` without its first pause"), EXAMPLE, diagnostics);
+        malformed(
+            call.span(),
+            &format!("`{kind}` without its first pause"),
+            EXAMPLE,
+            diagnostics,
+        );
         return None;
     };
     if !(factor.is_finite() && factor >= 1.0) {
@@ -279,7 +355,9 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let number: u64 = rest[..digits].parse().ok()?;
         rest = rest[digits..].trim_start();
-        let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(rest.len());
         let nanos: u64 = match &rest[..end] {
             "ns" => 1,
             "us" | "µs" => 1_000,
@@ -325,7 +403,11 @@ impl Backoff {
             let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
             quote!(::core::time::Duration::new(#seconds, #nanos))
         };
-        let max = |max: &Option<Duration>| max.as_ref().map(show).unwrap_or(quote!(::core::time::Duration::MAX));
+        let max = |max: &Option<Duration>| {
+            max.as_ref()
+                .map(show)
+                .unwrap_or(quote!(::core::time::Duration::MAX))
+        };
         match self {
             Backoff::Fixed(initial) => {
                 let initial = show(initial);
@@ -335,7 +417,11 @@ impl Backoff {
                 let (initial, limit) = (show(initial), max(limit));
                 quote!(#path::linear(#initial, #limit))
             }
-            Backoff::Exponential { initial, factor, max: limit } => {
+            Backoff::Exponential {
+                initial,
+                factor,
+                max: limit,
+            } => {
                 let (initial, limit) = (show(initial), max(limit));
                 quote!(#path::exponential(#initial, #factor, #limit))
             }

@@ -15,7 +15,10 @@ pub(crate) struct Diagnostics {
 impl Diagnostics {
     /// Reports a mistake on the user's token. `code` has a page in `docs/errors`.
     pub(crate) fn error(&mut self, span: Span, code: &str, message: impl AsRef<str>, fix: &str) {
-        let text = format!("{}\n  = help: {fix}\n  = note: {code}, see docs/errors/{code}.md", message.as_ref());
+        let text = format!(
+            "{}\n  = help: {fix}\n  = note: {code}, see docs/errors/{code}.md",
+            message.as_ref()
+        );
         if self.seen.insert(format!("{span:?}{text}")) {
             self.errors.push((span, text));
         }

@@ -57,7 +57,9 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
             _ => None,
         },
         sig.abi.as_ref().map(|abi| (abi.extern_token.span, "extern")),
-        sig.variadic.as_ref().map(|variadic| (variadic.dots.spans[0], "variadic")),
+        sig.variadic
+            .as_ref()
+            .map(|variadic| (variadic.dots.spans[0], "variadic")),
     ];
     for (span, keyword) in refused.into_iter().flatten() {
         diagnostics.error(
@@ -73,7 +75,9 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
         diagnostics.error(
             span,
             "W0005",
-            format!("a {what} cannot return `impl Trait`: its output is stored, so its type must have a name"),
+            format!(
+                "a {what} cannot return `impl Trait`: its output is stored, so its type must have a name"
+            ),
             "write the concrete type",
         );
     }
@@ -84,7 +88,9 @@ pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnost
             diagnostics.error(
                 span,
                 "W0006",
-                format!("a {what} cannot take `impl Trait`: its input is stored, so its type must have a name"),
+                format!(
+                    "a {what} cannot take `impl Trait`: its input is stored, so its type must have a name"
+                ),
                 "write the concrete type",
             );
         }
@@ -139,5 +145,10 @@ pub(crate) fn find_reference(ty: &Type) -> Option<proc_macro2::Span> {
 /// How a type reads in a message.
 pub(crate) fn show(ty: &Type) -> String {
     let text = ty.to_token_stream().to_string();
-    text.replace(" < ", "<").replace(" > ", ">").replace(" >", ">").replace("& ", "&").replace(" :: ", "::").replace(" ,", ",")
+    text.replace(" < ", "<")
+        .replace(" > ", ">")
+        .replace(" >", ">")
+        .replace("& ", "&")
+        .replace(" :: ", "::")
+        .replace(" ,", ",")
 }

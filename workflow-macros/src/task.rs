@@ -17,7 +17,11 @@ enum Param {
     /// An argument by value.
     Value { field: Ident, ty: Type },
     /// An argument by reference, and the type that is stored for it.
-    Borrowed { field: Ident, reference: TypeReference, owned: Type },
+    Borrowed {
+        field: Ident,
+        reference: TypeReference,
+        owned: Type,
+    },
 }
 
 /// Expands `#[task(attributes)] item`.
@@ -26,7 +30,12 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         Ok(function) => function,
         Err(error) => {
             let mut diagnostics = Diagnostics::default();
-            diagnostics.error(error.span(), "W0007", format!("#[task] stands on an `async fn`: {error}"), "put it on a free async function");
+            diagnostics.error(
+                error.span(),
+                "W0007",
+                format!("#[task] stands on an `async fn`: {error}"),
+                "put it on a free async function",
+            );
             let errors = diagnostics.into_tokens();
             return quote!(#errors #item);
         }
@@ -53,7 +62,9 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
 fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Param {
     let field = signature::field(&param.pat, index);
     match &*param.ty {
-        Type::Reference(reference) if last_segment(&reference.elem).is_some_and(|last| last == "TaskContext") => {
+        Type::Reference(reference)
+            if last_segment(&reference.elem).is_some_and(|last| last == "TaskContext") =>
+        {
             Param::Context
         }
         Type::Reference(reference) => {
@@ -61,10 +72,16 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
                 diagnostics.error(
                     span,
                     "W0009",
-                    format!("a task cannot take `{}`: its input is stored before it runs", signature::show(&param.ty)),
+                    format!(
+                        "a task cannot take `{}`: its input is stored before it runs",
+                        signature::show(&param.ty)
+                    ),
                     "take `&str`, `&[T]`, `&T` or the value itself, and return what the task changes",
                 );
-                Param::Value { field: field.clone(), ty: parse_quote!(()) }
+                Param::Value {
+                    field: field.clone(),
+                    ty: parse_quote!(()),
+                }
             };
             if let Some(mutability) = &reference.mutability {
                 return refuse(mutability.span, diagnostics);
@@ -81,14 +98,27 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
                 Type::TraitObject(object) => return refuse(object.span(), diagnostics),
                 other => other.clone(),
             };
-            Param::Borrowed { field, reference: reference.clone(), owned }
+            Param::Borrowed {
+                field,
+                reference: reference.clone(),
+                owned,
+            }
         }
-        Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "State") => {
+        Type::Path(path)
+            if path
+                .path
+                .segments
+                .last()
+                .is_some_and(|last| last.ident == "State") =>
+        {
             match path.path.segments.last().map(|last| &last.arguments) {
                 Some(syn::PathArguments::AngleBracketed(arguments)) if arguments.args.len() == 1 => {
                     Param::State(param.ty.as_ref().clone())
                 }
-                _ => Param::Value { field, ty: (*param.ty).clone() },
+                _ => Param::Value {
+                    field,
+                    ty: (*param.ty).clone(),
+                },
             }
         }
         ty => {
@@ -99,9 +129,15 @@ fn classify(param: &PatType, index: usize, diagnostics: &mut Diagnostics) -> Par
                     format!("a task cannot take `{}`: its input is stored before it runs", signature::show(ty)),
                     "own the data inside of the type: `Option<String>` for `Option<&str>`, `Vec<String>` for `Vec<&str>`",
                 );
-                return Param::Value { field, ty: parse_quote!(()) };
+                return Param::Value {
+                    field,
+                    ty: parse_quote!(()),
+                };
             }
-            Param::Value { field, ty: ty.clone() }
+            Param::Value {
+                field,
+                ty: ty.clone(),
+            }
         }
     }
 }
@@ -121,10 +157,15 @@ fn items(
 ) -> TokenStream {
     let vis = &function.vis;
     let ident = &function.sig.ident;
-    let name = attributes.name.as_ref().map_or_else(|| body::text(ident), syn::LitStr::value);
+    let name = attributes
+        .name
+        .as_ref()
+        .map_or_else(|| body::text(ident), syn::LitStr::value);
     let output = signature::output(function);
-    let (docs, others): (Vec<&Attribute>, Vec<&Attribute>) =
-        function.attrs.iter().partition(|attr| attr.path().is_ident("doc"));
+    let (docs, others): (Vec<&Attribute>, Vec<&Attribute>) = function
+        .attrs
+        .iter()
+        .partition(|attr| attr.path().is_ident("doc"));
     let input_doc = format!("The input of the task [`{ident}`](fn@{ident}), and the type that names it.");
 
     let (mut fields, mut owned, mut arguments) = (Vec::new(), Vec::new(), Vec::new());
@@ -135,7 +176,11 @@ fn items(
                 owned.push(ty.clone());
                 arguments.push(quote!(#field: #ty));
             }
-            Param::Borrowed { field, reference, owned: ty } => {
+            Param::Borrowed {
+                field,
+                reference,
+                owned: ty,
+            } => {
                 fields.push(field);
                 owned.push(ty.clone());
                 arguments.push(quote!(#field: #reference));

@@ -14,7 +14,12 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         Ok(function) => function,
         Err(error) => {
             let mut diagnostics = Diagnostics::default();
-            diagnostics.error(error.span(), "W0007", format!("#[workflow] stands on an `async fn`: {error}"), "put it on a free async function");
+            diagnostics.error(
+                error.span(),
+                "W0007",
+                format!("#[workflow] stands on an `async fn`: {error}"),
+                "put it on a free async function",
+            );
             let errors = diagnostics.into_tokens();
             return quote!(#errors #item);
         }
@@ -26,22 +31,32 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
     let output = signature::output(&function);
     let bodies: Vec<Param> = params
         .iter()
-        .map(|(field, param)| Param { field: field.clone(), pat: (*param.pat).clone() })
+        .map(|(field, param)| Param {
+            field: field.clone(),
+            pat: (*param.pat).clone(),
+        })
         .collect();
     let compiled = body::compile(&bodies, &output, &function.block, &mut diagnostics);
 
     let vis = &function.vis;
     let ident = &function.sig.ident;
-    let name = attributes.name.map_or_else(|| body::text(ident), |name| name.value());
-    let (docs, others): (Vec<&Attribute>, Vec<&Attribute>) =
-        function.attrs.iter().partition(|attr| attr.path().is_ident("doc"));
+    let name = attributes
+        .name
+        .map_or_else(|| body::text(ident), |name| name.value());
+    let (docs, others): (Vec<&Attribute>, Vec<&Attribute>) = function
+        .attrs
+        .iter()
+        .partition(|attr| attr.path().is_ident("doc"));
     let fields: Vec<_> = params.iter().map(|(field, _)| field).collect();
     let types: Vec<_> = params.iter().map(|(_, param)| &param.ty).collect();
     let input_doc = format!("The input of the workflow [`{ident}`](fn@{ident}), and the type that names it.");
     let (points, run) = match &compiled {
         Some(compiled) => (compiled.points.clone(), compiled.run.clone()),
         // With a mistake in the body the item survives, so that its callers are not in error as well.
-        None => (Vec::new(), quote!(::core::unreachable!("this workflow did not compile"))),
+        None => (
+            Vec::new(),
+            quote!(::core::unreachable!("this workflow did not compile")),
+        ),
     };
     let editor = compiled.is_none().then(|| editor_copy(&function));
     let errors = diagnostics.into_tokens();
@@ -112,7 +127,10 @@ fn params(function: &ItemFn, diagnostics: &mut Diagnostics) -> Vec<(proc_macro2:
             diagnostics.error(
                 span,
                 "W0008",
-                format!("a workflow's argument is stored, so it cannot be `{}`", signature::show(&param.ty)),
+                format!(
+                    "a workflow's argument is stored, so it cannot be `{}`",
+                    signature::show(&param.ty)
+                ),
                 "take it by value: `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`",
             );
             let mut owned = param.clone();

@@ -33,10 +33,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for size in [1, 16, 256, 1024] {
             let path = folder.path().join(format!("{name}-{size}"));
             let store = EmbeddedStore::builder(&path).durability(durability).open()?;
-            measure(&format!("embedded, {name}, groups of {size}"), &store, size)?;
+            measure(
+                &format!("embedded, {name}, groups of {size}"),
+                &store,
+                size,
+                "0001",
+            )?;
+            if size == 1 {
+                drop(store);
+                // The journal is no longer preallocated then.
+                let store = EmbeddedStore::builder(&path).durability(durability).open()?;
+                measure(
+                    &format!("embedded, {name}, groups of {size}, reopened"),
+                    &store,
+                    size,
+                    "0002",
+                )?;
+            }
         }
     }
-    measure("memory, groups of 64", &MemoryStore::new(), 64)?;
+    measure("memory, groups of 64", &MemoryStore::new(), 64, "0001")?;
     measure_puts("memory, single puts, groups of 64", &MemoryStore::new(), 64)?;
     Ok(())
 }
@@ -61,18 +77,18 @@ fn floor(folder: &Path, bytes: usize) -> std::io::Result<()> {
 }
 
 /// Batches as the engine makes them: under a common fence and the record's previous value, the record is replaced.
-fn measure(name: &str, store: &dyn Store, size: usize) -> Result<(), Error> {
+fn measure(name: &str, store: &dyn Store, size: usize, shard: &str) -> Result<(), Error> {
     const RECORDS: u64 = 10_000;
     let (fence, epoch) = (
-        Bytes::from_static(b"shard/0001/fence"),
+        Bytes::from(format!("shard/{shard}/fence")),
         Bytes::from_static(b"epoch 17"),
     );
     let put = Write::Put(fence.clone(), epoch.clone());
-    ready(store.commit(vec![Batch {
+    ready(store.commit(&[Batch {
         conditions: vec![],
         writes: vec![put],
     }]))?;
-    let key = |number: u64| Bytes::from(format!("shard/0001/instance/{:016x}/state", number % RECORDS));
+    let key = |number: u64| Bytes::from(format!("shard/{shard}/instance/{:016x}/state", number % RECORDS));
     let value = |number: u64| {
         let mut value = vec![7; 130];
         value[..8].copy_from_slice(&number.to_be_bytes());
@@ -106,9 +122,9 @@ fn measure_puts(name: &str, store: &dyn Store, size: usize) -> Result<(), Error>
 fn run(name: &str, store: &dyn Store, size: usize, batch: impl Fn(u64) -> Batch) -> Result<(), Error> {
     let (mut elapsed, mut numbers, mut groups) = (Duration::ZERO, 0.., 0);
     while elapsed < RUN {
-        let group = numbers.by_ref().take(size).map(&batch).collect();
+        let group: Vec<Batch> = numbers.by_ref().take(size).map(&batch).collect();
         let start = Instant::now();
-        let verdicts = ready(store.commit(group))?;
+        let verdicts = ready(store.commit(&group))?;
         elapsed += start.elapsed();
         assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Applied));
         groups += 1;

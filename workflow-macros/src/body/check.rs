@@ -25,7 +25,11 @@ struct Checker<'a> {
 
 /// Checks where awaits stand in the body.
 pub(crate) fn body(block: &Block, diagnostics: &mut Diagnostics) {
-    Checker { diagnostics, place: Place::Body }.visit_block(block);
+    Checker {
+        diagnostics,
+        place: Place::Body,
+    }
+    .visit_block(block);
 }
 
 impl Checker<'_> {
@@ -119,25 +123,43 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             Some(macros::Known::List { args, eager, .. }) => {
                 for (index, arg) in args.iter().enumerate() {
                     // The parsed arguments are a copy, which lives as long as this visit only.
-                    let place = if index < eager { self.place } else { Place::LazyMessage };
-                    let mut inner = Checker { diagnostics: &mut *self.diagnostics, place };
+                    let place = if index < eager {
+                        self.place
+                    } else {
+                        Place::LazyMessage
+                    };
+                    let mut inner = Checker {
+                        diagnostics: &mut *self.diagnostics,
+                        place,
+                    };
                     inner.visit_expr(arg);
                 }
             }
             Some(macros::Known::Repeat { value, count }) => {
-                let mut inner = Checker { diagnostics: &mut *self.diagnostics, place: self.place };
+                let mut inner = Checker {
+                    diagnostics: &mut *self.diagnostics,
+                    place: self.place,
+                };
                 inner.visit_expr(&value);
                 inner.visit_expr(&count);
             }
             Some(macros::Known::Matches { scrutinee, guard, .. }) => {
-                let mut inner = Checker { diagnostics: &mut *self.diagnostics, place: self.place };
+                let mut inner = Checker {
+                    diagnostics: &mut *self.diagnostics,
+                    place: self.place,
+                };
                 inner.visit_expr(&scrutinee);
                 inner.place = Place::Guard;
                 guard.iter().for_each(|guard| inner.visit_expr(guard));
             }
             None => {
                 if let Some(span) = macros::await_token(&mac.tokens) {
-                    let name = mac.path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
+                    let name = mac
+                        .path
+                        .segments
+                        .last()
+                        .map(|last| last.ident.to_string())
+                        .unwrap_or_default();
                     self.diagnostics.error(
                         span,
                         "W0012",

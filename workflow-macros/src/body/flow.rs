@@ -26,7 +26,8 @@ impl Flow {
         if self.diverges {
             return self;
         }
-        self.uses.extend(next.uses.into_iter().filter(|name| !self.kills.contains(name)));
+        self.uses
+            .extend(next.uses.into_iter().filter(|name| !self.kills.contains(name)));
         self.kills.extend(next.kills);
         self.diverges = next.diverges;
         self
@@ -62,7 +63,10 @@ impl Flow {
     }
 
     fn mention(name: String) -> Flow {
-        Flow { uses: BTreeSet::from([name]), ..Flow::default() }
+        Flow {
+            uses: BTreeSet::from([name]),
+            ..Flow::default()
+        }
     }
 }
 
@@ -77,7 +81,9 @@ pub(crate) fn of_block(block: &Block) -> Flow {
 }
 
 fn of_stmts(stmts: &[Stmt]) -> Flow {
-    let Some((first, rest)) = stmts.split_first() else { return Flow::default() };
+    let Some((first, rest)) = stmts.split_first() else {
+        return Flow::default();
+    };
     match first {
         Stmt::Local(local) => {
             let names = pattern::bound(&local.pat);
@@ -128,7 +134,10 @@ pub(crate) fn of_expr(expr: &Expr) -> Flow {
             match &*assign.left {
                 Expr::Path(path) if path.path.get_ident().is_some() => {
                     let name = path.path.get_ident().map(text).into_iter().collect();
-                    flow.then(Flow { kills: name, ..Flow::default() })
+                    flow.then(Flow {
+                        kills: name,
+                        ..Flow::default()
+                    })
                 }
                 left => flow.then(of_expr(left)),
             }
@@ -136,7 +145,11 @@ pub(crate) fn of_expr(expr: &Expr) -> Flow {
         Expr::If(expr) => {
             let (cond, names) = of_condition(&expr.cond);
             let then = of_block(&expr.then_branch).hide(&names);
-            let otherwise = expr.else_branch.as_ref().map(|(_, branch)| of_expr(branch)).unwrap_or_default();
+            let otherwise = expr
+                .else_branch
+                .as_ref()
+                .map(|(_, branch)| of_expr(branch))
+                .unwrap_or_default();
             cond.then(then.or(otherwise))
         }
         Expr::Let(_) => of_condition(expr).0,
@@ -209,8 +222,18 @@ fn of_macro(mac: &syn::Macro) -> Flow {
             flow
         }
         Some(macros::Known::Repeat { value, count }) => of_expr(&value).then(of_expr(&count)),
-        Some(macros::Known::Matches { scrutinee, pat, guard, .. }) => {
-            let guard = guard.as_ref().map(of_expr).unwrap_or_default().hide(&pattern::bound(&pat)).maybe();
+        Some(macros::Known::Matches {
+            scrutinee,
+            pat,
+            guard,
+            ..
+        }) => {
+            let guard = guard
+                .as_ref()
+                .map(of_expr)
+                .unwrap_or_default()
+                .hide(&pattern::bound(&pat))
+                .maybe();
             of_expr(&scrutinee).then(guard)
         }
         None => {

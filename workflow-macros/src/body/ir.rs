@@ -52,11 +52,29 @@ pub(crate) struct Effects {
 }
 
 pub(crate) enum Node {
-    Let { attrs: Vec<Attribute>, pat: Pat, init: Option<Expr>, effects: Effects, defs: Vec<BindingId> },
-    LetElse { pat: Pat, init: Expr, effects: Effects, defs: Vec<BindingId>, otherwise: SeqId },
-    Stmt { stmt: Stmt, effects: Effects },
+    Let {
+        attrs: Vec<Attribute>,
+        pat: Pat,
+        init: Option<Expr>,
+        effects: Effects,
+        defs: Vec<BindingId>,
+    },
+    LetElse {
+        attrs: Vec<Attribute>,
+        pat: Pat,
+        init: Expr,
+        effects: Effects,
+        defs: Vec<BindingId>,
+        otherwise: SeqId,
+    },
+    Stmt {
+        stmt: Stmt,
+        effects: Effects,
+    },
     /// A scope ends: variables declared in it are dropped when nothing else keeps them.
-    Leave { scoped: Vec<BindingId> },
+    Leave {
+        scoped: Vec<BindingId>,
+    },
 }
 
 pub(crate) struct Arm {
@@ -71,11 +89,32 @@ pub(crate) struct Arm {
 pub(crate) enum End {
     /// Plain code that diverges by itself, or code that nothing reaches.
     Diverges,
-    Goto { state: StateId, value: Option<Expr>, effects: Effects },
-    Point { state: StateId, operation: Expr, effects: Effects },
-    If { cond: Expr, effects: Effects, defs: Vec<BindingId>, then: SeqId, otherwise: SeqId },
-    Match { scrutinee: Expr, effects: Effects, arms: Vec<Arm> },
-    Return { value: Option<Expr>, effects: Effects },
+    Goto {
+        state: StateId,
+        value: Option<Expr>,
+        effects: Effects,
+    },
+    Point {
+        state: StateId,
+        operation: Expr,
+        effects: Effects,
+    },
+    If {
+        cond: Expr,
+        effects: Effects,
+        defs: Vec<BindingId>,
+        then: SeqId,
+        otherwise: SeqId,
+    },
+    Match {
+        scrutinee: Expr,
+        effects: Effects,
+        arms: Vec<Arm>,
+    },
+    Return {
+        value: Option<Expr>,
+        effects: Effects,
+    },
 }
 
 pub(crate) struct Seq {

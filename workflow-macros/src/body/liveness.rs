@@ -3,33 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::flow;
-use super::ir::{BindingId, BindingKind, Bindings, Body, Effects, End, Node, SeqId, StateId, StateKind};
+use super::graph::Graph;
+use super::ir::{BindingId, BindingKind, Bindings, Body, Effects, End, Node, SeqId, StateId};
 
 /// The outcome of the analysis.
 pub(crate) struct Liveness {
     /// For each state, the variables that it is entered with (its arriving value is not among them).
     pub(crate) live: Vec<Bindings>,
-    /// States that can be reached, in source order.
-    pub(crate) reachable: Vec<StateId>,
-    /// Joins with one way in, which are emitted in place.
-    pub(crate) inlined: BTreeSet<StateId>,
-    /// For each reachable state that is not inlined: variables that its code assigns before reading, but does not
-    /// declare.
+    /// For each stage, variables that its code assigns before reading, but does not declare.
     pub(crate) deferred: BTreeMap<StateId, Bindings>,
     /// Bindings that shadow a variable of the same name that is live behind them.
     pub(crate) conflicts: BTreeSet<usize>,
 }
 
-pub(crate) fn analyze(body: &mut Body) -> Liveness {
+pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
     mark_scoped(body);
     let body = &*body;
-    let (reachable, entries) = reach(body);
-    let inlined = reachable
-        .iter()
-        .copied()
-        .filter(|state| body.state(*state).kind == StateKind::Join && entries[state] == 1)
-        .collect();
-    let mut analysis = Analysis { body, live: vec![Bindings::new(); body.states.len()] };
+    let mut analysis = Analysis {
+        body,
+        live: vec![Bindings::new(); body.states.len()],
+    };
     loop {
         let mut changed = false;
         for index in (0..body.states.len()).rev() {
@@ -45,10 +38,13 @@ pub(crate) fn analyze(body: &mut Body) -> Liveness {
             break;
         }
     }
-    let mut result =
-        Liveness { live: analysis.live.clone(), reachable, inlined, deferred: BTreeMap::new(), conflicts: BTreeSet::new() };
-    analysis.conflicts(&mut result);
-    result.defer(body);
+    let mut result = Liveness {
+        live: analysis.live.clone(),
+        deferred: BTreeMap::new(),
+        conflicts: BTreeSet::new(),
+    };
+    analysis.conflicts(graph, &mut result);
+    result.defer(body, graph);
     result
 }
 
@@ -61,7 +57,9 @@ fn mark_scoped(body: &mut Body) {
     };
     for seq in &body.seqs {
         seq.nodes.iter().for_each(|node| match node {
-            Node::Let { effects, .. } | Node::LetElse { effects, .. } | Node::Stmt { effects, .. } => note(effects),
+            Node::Let { effects, .. } | Node::LetElse { effects, .. } | Node::Stmt { effects, .. } => {
+                note(effects)
+            }
             Node::Leave { .. } => {}
         });
         match &seq.end {
@@ -76,51 +74,17 @@ fn mark_scoped(body: &mut Body) {
             }
         }
     }
-    let params = body.states.first().map(|start| start.scope.clone()).unwrap_or_default();
+    let params = body
+        .states
+        .first()
+        .map(|start| start.scope.clone())
+        .unwrap_or_default();
     for (index, binding) in body.bindings.iter_mut().enumerate() {
         let id = BindingId(index);
         binding.scoped = binding.kind == BindingKind::User
             && flow::text(&binding.ident).starts_with('_')
             && !mentioned.contains(&id)
             && !params.contains(&id);
-    }
-}
-
-/// The states that can be reached, in source order, and how many ways lead to each.
-fn reach(body: &Body) -> (Vec<StateId>, BTreeMap<StateId, usize>) {
-    let mut entries = BTreeMap::from([(StateId(0), 1)]);
-    let mut order = vec![StateId(0)];
-    let mut next = 0;
-    while next < order.len() {
-        let state = order[next];
-        next += 1;
-        targets(body, body.state(state).body, &mut |target| {
-            let count = entries.entry(target).or_insert(0);
-            *count += 1;
-            if *count == 1 {
-                order.push(target);
-            }
-        });
-    }
-    order.sort_by_key(|state| body.state(*state).position);
-    (order, entries)
-}
-
-fn targets(body: &Body, seq: SeqId, found: &mut dyn FnMut(StateId)) {
-    let seq = body.seq(seq);
-    for node in &seq.nodes {
-        if let Node::LetElse { otherwise, .. } = node {
-            targets(body, *otherwise, found);
-        }
-    }
-    match &seq.end {
-        End::Goto { state, .. } | End::Point { state, .. } => found(*state),
-        End::If { then, otherwise, .. } => {
-            targets(body, *then, found);
-            targets(body, *otherwise, found);
-        }
-        End::Match { arms, .. } => arms.iter().for_each(|arm| targets(body, arm.body, found)),
-        End::Diverges | End::Return { .. } => {}
     }
 }
 
@@ -143,7 +107,13 @@ impl Analysis<'_> {
             End::Goto { state, effects, .. } | End::Point { state, effects, .. } => {
                 apply(self.live[state.0].clone(), effects)
             }
-            End::If { effects, defs, then, otherwise, .. } => {
+            End::If {
+                effects,
+                defs,
+                then,
+                otherwise,
+                ..
+            } => {
                 let mut live = self.walk(*then, visit);
                 visit(defs, &live);
                 live.retain(|id| !defs.contains(id));
@@ -170,7 +140,12 @@ impl Analysis<'_> {
                     live.retain(|id| !defs.contains(id));
                     apply(live, effects)
                 }
-                Node::LetElse { effects, defs, otherwise, .. } => {
+                Node::LetElse {
+                    effects,
+                    defs,
+                    otherwise,
+                    ..
+                } => {
                     visit(defs, &live);
                     live.retain(|id| !defs.contains(id));
                     live.extend(self.walk(*otherwise, visit));
@@ -185,9 +160,9 @@ impl Analysis<'_> {
         live
     }
 
-    fn conflicts(&self, result: &mut Liveness) {
-        for state in result.reachable.clone() {
-            self.walk(self.body.state(state).body, &mut |defs, live| {
+    fn conflicts(&self, graph: &Graph, result: &mut Liveness) {
+        for state in &graph.reachable {
+            self.walk(self.body.state(*state).body, &mut |defs, live| {
                 for def in defs {
                     let name = flow::text(&self.body.binding(*def).ident);
                     let clash = |id: &&BindingId| {
@@ -210,72 +185,93 @@ fn apply(mut live: Bindings, effects: &Effects) -> Bindings {
 
 impl Liveness {
     /// Finds the variables that a state's code mentions without being entered with them or declaring them.
-    fn defer(&mut self, body: &Body) {
-        for state in self.reachable.clone() {
-            if self.inlined.contains(&state) {
-                continue;
-            }
+    fn defer(&mut self, body: &Body, graph: &Graph) {
+        for state in graph.stages.iter().copied() {
             let (mut mentioned, mut declared) = (Bindings::new(), self.live[state.0].clone());
             declared.extend(body.state(state).value);
-            self.region(body, body.state(state).body, &mut mentioned, &mut declared);
+            let mut seen = BTreeSet::new();
+            let mut waiting = vec![body.state(state).body];
+            while let Some(seq) = waiting.pop() {
+                if seen.insert(seq) {
+                    region(body, graph, seq, &mut mentioned, &mut declared, &mut waiting);
+                }
+            }
             let deferred: Bindings = mentioned.difference(&declared).copied().collect();
             for id in &deferred {
                 let name = flow::text(&body.binding(*id).ident);
-                let clash = declared.iter().filter(|other| flow::text(&body.binding(**other).ident) == name);
-                self.conflicts.extend(clash.filter(|other| **other > *id).map(|other| other.0));
+                let clash = declared
+                    .iter()
+                    .filter(|other| flow::text(&body.binding(**other).ident) == name);
+                self.conflicts
+                    .extend(clash.filter(|other| **other > *id).map(|other| other.0));
             }
             self.deferred.insert(state, deferred);
         }
     }
+}
 
-    fn region(&self, body: &Body, seq: SeqId, mentioned: &mut Bindings, declared: &mut Bindings) {
-        let seq = body.seq(seq);
-        let mut note = |effects: &Effects| {
-            mentioned.extend(&effects.uses);
-            mentioned.extend(&effects.kills);
-        };
-        let mut inner = Vec::new();
-        for node in &seq.nodes {
-            match node {
-                Node::Stmt { effects, .. } => note(effects),
-                Node::Let { effects, defs, .. } => {
-                    note(effects);
-                    declared.extend(defs);
-                }
-                Node::LetElse { effects, defs, otherwise, .. } => {
-                    note(effects);
-                    declared.extend(defs);
-                    inner.push(*otherwise);
-                }
-                Node::Leave { .. } => {}
-            }
-        }
-        match &seq.end {
-            End::Diverges => {}
-            End::Return { effects, .. } | End::Point { effects, .. } => note(effects),
-            End::Goto { state, effects, .. } => {
-                note(effects);
-                if self.inlined.contains(state) {
-                    declared.extend(body.state(*state).value);
-                    inner.push(body.state(*state).body);
-                }
-            }
-            End::If { effects, defs, then, otherwise, .. } => {
+/// What one sequence of a stage mentions and declares, and the sequences behind it.
+fn region(
+    body: &Body,
+    graph: &Graph,
+    seq: SeqId,
+    mentioned: &mut Bindings,
+    declared: &mut Bindings,
+    inner: &mut Vec<SeqId>,
+) {
+    let seq = body.seq(seq);
+    let mut note = |effects: &Effects| {
+        mentioned.extend(&effects.uses);
+        mentioned.extend(&effects.kills);
+    };
+    for node in &seq.nodes {
+        match node {
+            Node::Stmt { effects, .. } => note(effects),
+            Node::Let { effects, defs, .. } => {
                 note(effects);
                 declared.extend(defs);
-                inner.extend([*then, *otherwise]);
             }
-            End::Match { effects, arms, .. } => {
+            Node::LetElse {
+                effects,
+                defs,
+                otherwise,
+                ..
+            } => {
                 note(effects);
-                for arm in arms {
-                    note(&arm.guard_effects);
-                    declared.extend(&arm.defs);
-                    inner.push(arm.body);
-                }
+                declared.extend(defs);
+                inner.push(*otherwise);
+            }
+            Node::Leave { .. } => {}
+        }
+    }
+    match &seq.end {
+        End::Diverges => {}
+        End::Return { effects, .. } | End::Point { effects, .. } => note(effects),
+        End::Goto { state, effects, .. } => {
+            note(effects);
+            if graph.inner.contains(state) {
+                declared.extend(body.state(*state).value);
+                inner.push(body.state(*state).body);
             }
         }
-        for seq in inner {
-            self.region(body, seq, mentioned, declared);
+        End::If {
+            effects,
+            defs,
+            then,
+            otherwise,
+            ..
+        } => {
+            note(effects);
+            declared.extend(defs);
+            inner.extend([*then, *otherwise]);
+        }
+        End::Match { effects, arms, .. } => {
+            note(effects);
+            for arm in arms {
+                note(&arm.guard_effects);
+                declared.extend(&arm.defs);
+                inner.push(arm.body);
+            }
         }
     }
 }

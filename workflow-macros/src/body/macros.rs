@@ -10,18 +10,29 @@ use syn::{Expr, Macro, Pat, Token};
 pub(crate) enum Known {
     /// `vec![a, b]`, `format!("..", a)` and their like: expressions evaluated in order. The first `eager` ones are
     /// always evaluated (`assert!(cond, message..)` evaluates its message only on failure).
-    List { args: Punctuated<Expr, Token![,]>, eager: usize, format: bool },
+    List {
+        args: Punctuated<Expr, Token![,]>,
+        eager: usize,
+        format: bool,
+    },
     /// `vec![value; count]`.
     Repeat { value: Expr, count: Expr },
     /// `matches!(scrutinee, pattern)`; the rest is kept as tokens.
-    Matches { scrutinee: Expr, rest: TokenStream, pat: Box<Pat>, guard: Option<Expr> },
+    Matches {
+        scrutinee: Expr,
+        rest: TokenStream,
+        pat: Box<Pat>,
+        guard: Option<Expr>,
+    },
 }
 
 /// Parses the arguments of `mac` if it is one of the standard expression macros.
 pub(crate) fn parse(mac: &Macro) -> Option<Known> {
     let name = mac.path.segments.last()?.ident.to_string();
     let list = |eager: usize, format: bool| {
-        let args = Punctuated::<Expr, Token![,]>::parse_terminated.parse2(mac.tokens.clone()).ok()?;
+        let args = Punctuated::<Expr, Token![,]>::parse_terminated
+            .parse2(mac.tokens.clone())
+            .ok()?;
         Some(Known::List { args, eager, format })
     };
     match name.as_str() {
@@ -45,10 +56,18 @@ pub(crate) fn parse(mac: &Macro) -> Option<Known> {
                 input.parse::<Token![,]>()?;
                 let rest: TokenStream = input.fork().parse()?;
                 let pat = Pat::parse_multi_with_leading_vert(input)?;
-                let guard =
-                    if input.parse::<Option<Token![if]>>()?.is_some() { Some(input.parse()?) } else { None };
+                let guard = if input.parse::<Option<Token![if]>>()?.is_some() {
+                    Some(input.parse()?)
+                } else {
+                    None
+                };
                 input.parse::<Option<Token![,]>>()?;
-                Ok(Known::Matches { scrutinee, rest, pat: Box::new(pat), guard })
+                Ok(Known::Matches {
+                    scrutinee,
+                    rest,
+                    pat: Box::new(pat),
+                    guard,
+                })
             };
             parser.parse2(mac.tokens.clone()).ok()
         }
@@ -59,7 +78,9 @@ pub(crate) fn parse(mac: &Macro) -> Option<Known> {
 /// Whether control never comes back from this macro.
 pub(crate) fn diverges(mac: &Macro) -> bool {
     mac.path.segments.last().is_some_and(|segment| {
-        ["panic", "todo", "unreachable", "unimplemented", "bail"].iter().any(|name| segment.ident == name)
+        ["panic", "todo", "unreachable", "unimplemented", "bail"]
+            .iter()
+            .any(|name| segment.ident == name)
     })
 }
 

@@ -1,9 +1,10 @@
-//! Compiles a workflow's body: check → lower → liveness → expand. Every pass is a plain function; only `check` and
+//! Compiles a workflow's body: check → lower → graph → liveness → expand. Every pass is a plain function; only `check` and
 //! `lower` report mistakes.
 
 mod check;
 mod expand;
 mod flow;
+mod graph;
 mod ir;
 mod liveness;
 mod lower;
@@ -49,11 +50,12 @@ pub(crate) fn compile(
         if !diagnostics.is_empty() {
             return None;
         }
-        let live = liveness::analyze(&mut body);
+        let graph = graph::analyze(&body);
+        let live = liveness::analyze(&mut body, &graph);
         let before = renamed.len();
         renamed.extend(live.conflicts.iter().copied());
         if renamed.len() == before {
-            return Some(expand::expand(&body, &live, output));
+            return Some(expand::expand(&body, &graph, &live, output));
         }
     }
 }

@@ -87,14 +87,24 @@ impl Finder<'_> {
 
 /// Must `expr` be lowered, inside lowered loops and blocks with these labels?
 pub(crate) fn expr(expr: &Expr, labels: &[String], in_loop: bool) -> bool {
-    let mut finder = Finder { labels, in_loop, awaits: true, ..Finder::default() };
+    let mut finder = Finder {
+        labels,
+        in_loop,
+        awaits: true,
+        ..Finder::default()
+    };
     finder.visit_expr(expr);
     finder.found
 }
 
 /// Must `stmt` be lowered?
 pub(crate) fn stmt(stmt: &Stmt, labels: &[String], in_loop: bool) -> bool {
-    let mut finder = Finder { labels, in_loop, awaits: true, ..Finder::default() };
+    let mut finder = Finder {
+        labels,
+        in_loop,
+        awaits: true,
+        ..Finder::default()
+    };
     finder.visit_stmt(stmt);
     finder.found
 }
@@ -120,7 +130,10 @@ pub(crate) fn breaks(body: &Block) -> bool {
         }
         fn visit_item(&mut self, _: &'ast syn::Item) {}
     }
-    let mut finder = Breaks { depth: 0, found: false };
+    let mut finder = Breaks {
+        depth: 0,
+        found: false,
+    };
     finder.visit_block(body);
     finder.found
 }

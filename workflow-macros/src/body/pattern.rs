@@ -16,7 +16,12 @@ pub(crate) fn is_constant(pat: &PatIdent) -> bool {
     pat.by_ref.is_none()
         && pat.mutability.is_none()
         && pat.subpat.is_none()
-        && pat.ident.to_string().chars().next().is_some_and(char::is_uppercase)
+        && pat
+            .ident
+            .to_string()
+            .chars()
+            .next()
+            .is_some_and(char::is_uppercase)
 }
 
 /// The names that `pat` binds, in order, each once (alternatives bind the same names).
@@ -25,7 +30,10 @@ pub(crate) fn bound(pat: &Pat) -> Vec<Bound> {
     impl<'ast> Visit<'ast> for Collector {
         fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
             if !is_constant(pat) && !self.0.iter().any(|bound| bound.ident == pat.ident) {
-                self.0.push(Bound { ident: pat.ident.clone(), mutable: pat.mutability.is_some() });
+                self.0.push(Bound {
+                    ident: pat.ident.clone(),
+                    mutable: pat.mutability.is_some(),
+                });
             }
             visit::visit_pat_ident(self, pat);
         }

@@ -246,7 +246,7 @@ async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
             Write::Delete(clean),
         ],
     };
-    match store.commit(vec![batch]).await {
+    match store.commit(&[batch]).await {
         Ok(verdicts) if verdicts.first() == Some(&Verdict::Applied) => {}
         Ok(_) => return Err(BuildError::Contended),
         // Another engine would have written another number only if it began where this one did.

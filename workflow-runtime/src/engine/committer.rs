@@ -170,7 +170,7 @@ fn respond(results: Vec<Answer>, answers: Vec<oneshot::Sender<Answer>>) {
 
 /// Commits a group and gives one answer per batch.
 async fn commit_group(store: &dyn Store, group: Vec<Batch>) -> Vec<Answer> {
-    match store.commit(group.clone()).await {
+    match store.commit(&group).await {
         Ok(verdicts) => {
             verdicts.into_iter().zip(group).map(|(verdict, batch)| Answer { result: Ok(verdict), batch }).collect()
         }
@@ -213,7 +213,7 @@ async fn resolve(store: &dyn Store, batch: &Batch) -> Result<Verdict, Error> {
             }
         }
         // It was not applied: commit it again, alone.
-        match store.commit(vec![batch.clone()]).await {
+        match store.commit(std::slice::from_ref(batch)).await {
             Ok(verdicts) => {
                 let none = || Error::Unavailable("the store gave no verdict".to_owned());
                 return verdicts.first().copied().ok_or_else(none);

@@ -312,7 +312,7 @@ async fn key_limits(store: &dyn Store) {
             under(&[Condition::Equals(key(name), key("x"))], &[]),
         ] {
             let error = store
-                .commit(vec![puts(&[("other", "x")]), batch])
+                .commit(&[puts(&[("other", "x")]), batch])
                 .await
                 .expect_err("a key of a bad size");
             let expected = (name.len(), MAX_KEY_BYTES);
@@ -353,7 +353,7 @@ async fn batch_limit(store: &dyn Store) {
         writes: vec![write],
     };
     let too_large = vec![puts(&[("other", "x")]), batch(fits(profile.batch_bytes + 1))];
-    let error = store.commit(too_large).await.expect_err("a batch over the limit");
+    let error = store.commit(&too_large).await.expect_err("a batch over the limit");
     assert!(
         matches!(error, Error::TooLarge { limit, .. } if limit == profile.batch_bytes),
         "{error}"
@@ -406,7 +406,7 @@ fn deletes(names: &[&str]) -> Batch {
 
 async fn commit(store: &dyn Store, group: Vec<Batch>) -> Vec<Verdict> {
     let batches = group.len();
-    let verdicts = store.commit(group).await.expect("commit");
+    let verdicts = store.commit(&group).await.expect("commit");
     assert_eq!(verdicts.len(), batches, "one verdict per batch");
     verdicts
 }

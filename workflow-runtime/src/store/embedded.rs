@@ -7,6 +7,7 @@
 mod database;
 mod folder;
 mod journal;
+mod shrink;
 mod time;
 
 use std::fmt;
@@ -19,8 +20,8 @@ use bytes::Bytes;
 use self::database::{Database, Settings, WriteError};
 use self::folder::Folder;
 use self::time::Time;
-use super::group::{self, Overlay};
-use super::{Batch, Clock, CommitProfile, Error, Store, StoreFuture, Verdict, WallClock};
+use super::overlay::Overlay;
+use super::{Batch, Clock, CommitProfile, Error, Store, StoreFuture, Verdict, WallClock, group};
 
 const BATCH_BYTES: usize = 64 << 20;
 const GROUP_BYTES: usize = 4 << 20;
@@ -45,7 +46,8 @@ pub enum Durability {
 /// It takes the calling thread for the length of a disk read or sync. Its memory is bounded: the cache, plus up to four
 /// write buffers, each with as much again for the bookkeeping of pairs of 200 bytes; by default about 160 MB at the most.
 /// The store keeps the [`Bytes`] that it is given until they are on disk, so they should not be small parts of big
-/// buffers. Opening it after a crash reads a journal of about 64 MB at the most.
+/// buffers; what it returns may keep a block of 4 KiB in memory. Opening it after a crash replays a journal of about 64 MB
+/// at the most, without the records that it overwrites itself where those are most of it.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -56,7 +58,7 @@ pub enum Durability {
 /// # let folder = temporary.path().join("orders");
 /// let store = EmbeddedStore::open(&folder)?;
 /// let write = Write::Put(Bytes::from_static(b"order/1"), Bytes::from_static(b"paid"));
-/// store.commit(vec![Batch { conditions: vec![], writes: vec![write] }]).await?;
+/// store.commit(&[Batch { conditions: vec![], writes: vec![write] }]).await?;
 ///
 /// // The folder belongs to one process, and to one store in it.
 /// assert!(matches!(EmbeddedStore::open(&folder), Err(Error::InUse { .. })));
@@ -69,7 +71,7 @@ pub enum Durability {
 /// # }).unwrap();
 /// ```
 pub struct EmbeddedStore {
-    // Dropped in this order: the tree, the clock, the lock.
+    // The lock in `folder` is dropped last.
     tree: RwLock<Tree>,
     writer: Mutex<()>,
     time: Time,
@@ -198,6 +200,7 @@ impl EmbeddedStore {
     fn reopen(&self) -> Result<(), Error> {
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
         if let Tree::Closed { cut_from } = *tree {
+            self.folder.prepare_tree()?;
             *tree = Tree::Open(Database::open(&self.settings, cut_from)?);
         }
         Ok(())
@@ -211,13 +214,13 @@ impl EmbeddedStore {
         }
     }
 
-    fn commit_group(&self, group: Vec<Batch>) -> Result<Vec<Verdict>, Error> {
-        group::check(&group, BATCH_BYTES)?;
+    fn commit_group(&self, group: &[Batch]) -> Result<Vec<Verdict>, Error> {
+        group::check(group, BATCH_BYTES)?;
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let (verdicts, overlay) = self.with_database(|database| {
             let mut overlay = Overlay::with_capacity(2 * group.len());
             let mut read = |key: &Bytes| database.latest(key);
-            let judged = group.into_iter().map(|batch| overlay.judge(batch, &mut read));
+            let judged = group.iter().map(|batch| overlay.judge(batch, &mut read));
             Ok((judged.collect::<Result<Vec<_>, Error>>()?, overlay))
         })?;
         if !overlay.is_clean() {
@@ -258,6 +261,13 @@ impl EmbeddedStore {
     }
 }
 
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        // Before the lock is gone, so that the next holder of the folder is alone in it.
+        self.close(None);
+    }
+}
+
 impl fmt::Debug for EmbeddedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("EmbeddedStore");
@@ -277,7 +287,7 @@ impl Store for EmbeddedStore {
         Box::pin(async move { self.with_database(|database| database.scan(range, limit)) })
     }
 
-    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
+    fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>> {
         Box::pin(async move { self.commit_group(group) })
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::random::Random;
 use super::{Batch, CommitProfile, Error, Store, StoreFuture, Verdict};
 
 /// What goes wrong, and how often. Printing a plan prints its seed.
@@ -172,7 +173,7 @@ impl fmt::Display for FaultPlan {
 /// let key = Bytes::from_static(b"order/1");
 /// let batch = Batch { conditions: vec![], writes: vec![Write::Put(key.clone(), Bytes::from_static(b"paid"))] };
 ///
-/// let error = store.commit(vec![batch]).await.unwrap_err();
+/// let error = store.commit(&[batch]).await.unwrap_err();
 /// assert_eq!(error.to_string(), "the store is unavailable: crashed");
 /// assert!(store.get(&[key.clone()]).await.is_err());
 /// assert!(store.is_crashed());
@@ -339,7 +340,7 @@ impl<S: Store> Store for FaultyStore<S> {
         })
     }
 
-    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
+    fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>> {
         Box::pin(async move {
             let (fate, delay) = self.commit_fate();
             pause(delay).await;
@@ -373,32 +374,6 @@ impl<S: Store> Store for FaultyStore<S> {
     }
 }
 
-/// The generator `splitmix64` by Sebastiano Vigna (public domain): small, and good enough to choose faults.
-#[derive(Debug, Clone)]
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number from 0 (included) to `end` (excluded); 0 if `end` is 0.
-    pub(super) fn below(&mut self, end: usize) -> usize {
-        // The bias is far below what choosing test inputs can notice.
-        usize::try_from(self.next() >> 1).unwrap_or(0) % end.max(1)
-    }
-
-    /// From 0 (included) to 1 (excluded).
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-    fn fraction(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,7 +391,7 @@ mod tests {
         let store = FaultyStore::new(MemoryStore::new(), plan);
         let mut outcomes = Vec::new();
         for _ in 0..200 {
-            outcomes.push(format!("{:?}", store.commit(put("a")).await));
+            outcomes.push(format!("{:?}", store.commit(&put("a")).await));
             outcomes.push(format!("{:?}", store.get(&[Bytes::from_static(b"a")]).await));
         }
         outcomes
@@ -442,9 +417,9 @@ mod tests {
             (FaultPlan::none().crash_after_commit(2), 2),
         ] {
             let store = FaultyStore::new(MemoryStore::new(), plan.clone());
-            assert!(store.commit(put("1")).await.is_ok());
+            assert!(store.commit(&put("1")).await.is_ok());
             for key in ["2", "3"] {
-                let error = store.commit(put(key)).await.unwrap_err();
+                let error = store.commit(&put(key)).await.unwrap_err();
                 assert_eq!(error.to_string(), "the store is unavailable: crashed", "{plan}");
             }
             assert!(store.now_ms().await.is_err());
@@ -459,7 +434,7 @@ mod tests {
             (always(FaultPlan::none().unknown_applied(1.0)), 1),
             (always(FaultPlan::none().unknown_not_applied(1.0)), 0),
         ] {
-            assert!(matches!(store.commit(put("a")).await, Err(Error::Unknown(_))));
+            assert!(matches!(store.commit(&put("a")).await, Err(Error::Unknown(_))));
             assert_eq!(store.inner().len(), applied, "{}", store.plan());
         }
     }

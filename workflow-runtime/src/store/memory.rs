@@ -30,7 +30,7 @@ const GROUP_BYTES: usize = 4 << 20;
 ///     writes: vec![Write::Put(key.clone(), Bytes::from_static(b"paid"))],
 /// };
 /// // The second batch sees what the first one wrote.
-/// let verdicts = store.commit(vec![batch.clone(), batch]).await?;
+/// let verdicts = store.commit(&[batch.clone(), batch]).await?;
 /// assert_eq!(verdicts, [Verdict::Applied, Verdict::Conflict(0)]);
 ///
 /// let after_the_crash = store.clone();
@@ -96,17 +96,17 @@ impl MemoryStore {
         work(&self.shared.data.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn apply(&self, group: Vec<Batch>) -> Result<Vec<Verdict>, Error> {
-        group::check(&group, BATCH_BYTES)?;
+    fn apply(&self, group: &[Batch]) -> Result<Vec<Verdict>, Error> {
+        group::check(group, BATCH_BYTES)?;
         let mut data = self.shared.data.write().unwrap_or_else(PoisonError::into_inner);
         Ok(group
-            .into_iter()
+            .iter()
             .map(|batch| apply_batch(&mut data, batch))
             .collect())
     }
 }
 
-fn apply_batch(data: &mut BTreeMap<Bytes, Bytes>, batch: Batch) -> Verdict {
+fn apply_batch(data: &mut BTreeMap<Bytes, Bytes>, batch: &Batch) -> Verdict {
     let failed = batch
         .conditions
         .iter()
@@ -114,10 +114,10 @@ fn apply_batch(data: &mut BTreeMap<Bytes, Bytes>, batch: Batch) -> Verdict {
     if let Some(index) = failed {
         return Verdict::Conflict(index);
     }
-    for write in batch.writes {
+    for write in &batch.writes {
         match write {
-            Write::Put(key, value) => data.insert(key, value),
-            Write::Delete(key) => data.remove(&key),
+            Write::Put(key, value) => data.insert(key.clone(), value.clone()),
+            Write::Delete(key) => data.remove(key),
         };
     }
     Verdict::Applied
@@ -155,7 +155,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
+    fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>> {
         Box::pin(async move { self.apply(group) })
     }
 

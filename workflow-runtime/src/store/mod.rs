@@ -12,6 +12,9 @@ mod embedded;
 mod faults;
 mod group;
 mod memory;
+#[cfg(feature = "embedded")]
+mod overlay;
+mod random;
 
 use std::fmt;
 use std::future::Future;
@@ -94,7 +97,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`Error::Unknown`]: any of the batches may be applied; the caller must read back. The outcome is decided (applied
     /// or not) by the time a later read or commit of one of the batch's keys succeeds; it never changes afterwards.
     /// Every other error: none of the batches was applied, and none will be.
-    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>>;
+    fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>>;
 
     /// The store's clock, in milliseconds since the Unix epoch. All nodes of a deployment share this clock; it never
     /// goes back, not over a restart either.
@@ -113,7 +116,7 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).scan(range, limit)
     }
 
-    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
+    fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>> {
         (**self).commit(group)
     }
 

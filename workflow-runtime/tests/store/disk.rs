@@ -66,7 +66,7 @@ fn batch(number: u64) -> Batch {
 /// Commits numbers from `next` on, until it fails; returns the number that failed.
 async fn fill(store: &EmbeddedStore, mut next: u64, end: u64) -> (u64, Option<Error>) {
     while next < end {
-        match store.commit(vec![batch(next)]).await {
+        match store.commit(&[batch(next)]).await {
             Ok(verdicts) => assert_eq!(verdicts, [Verdict::Applied]),
             Err(error) => return (next, Some(error)),
         }
@@ -108,6 +108,20 @@ async fn check_full_disk(durability: Durability, write_buffer_bytes: u64) {
         next = failed;
         expect_exactly(&store, next).await;
     }
+    // If the tree cannot be opened again after a failed write, its outcome is not known. It is decided before the next
+    // call that succeeds.
+    let (marker, hidden) = (folder.join("tree/version"), folder.join("tree/hidden"));
+    fs::rename(&marker, &hidden).unwrap();
+    let error = store.commit(&[batch(next)]).await.unwrap_err();
+    assert!(matches!(error, Error::Unknown(_)), "{error:?}");
+    let error = store.get(&[key(0)]).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
+    fs::rename(&hidden, &marker).unwrap();
+    expect_exactly(&store, next).await;
+    // A new process can open the store and read it while the disk is full.
+    drop(store);
+    let store = open();
+    expect_exactly(&store, next).await;
     // Small commits may still fit, up to the last byte.
     let mut small = 0;
     let small_batch = |number: u64| {
@@ -117,7 +131,7 @@ async fn check_full_disk(durability: Durability, write_buffer_bytes: u64) {
             writes: vec![Write::Put(key, Bytes::from_static(b"s"))],
         }
     };
-    while small < 200 && store.commit(vec![small_batch(small)]).await.is_ok() {
+    while small < 200 && store.commit(&[small_batch(small)]).await.is_ok() {
         small += 1;
     }
 

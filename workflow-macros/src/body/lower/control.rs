@@ -73,7 +73,13 @@ impl Lowerer<'_> {
         self.declare_condition(&mut cond, rename_scope, &mut defs);
         let then = self.new_seq();
         let not = self.new_seq();
-        self.close(End::If { cond, effects, defs: defs.clone(), then, otherwise: not });
+        self.close(End::If {
+            cond,
+            effects,
+            defs: defs.clone(),
+            then,
+            otherwise: not,
+        });
         self.current = not;
         self.goto(otherwise, None);
         self.current = then;
@@ -111,7 +117,9 @@ impl Lowerer<'_> {
         let (dest, after) = self.destination(dest);
         let mut then = expr.then_branch.clone();
         let mark = self.scope.len();
-        self.condition(&expr.cond, otherwise, &mut |from, to| rename::block(&mut then, from, to));
+        self.condition(&expr.cond, otherwise, &mut |from, to| {
+            rename::block(&mut then, from, to)
+        });
         self.block(&then, dest);
         self.finish_branch(mark, after);
         self.enter(otherwise);
@@ -126,7 +134,11 @@ impl Lowerer<'_> {
     }
 
     pub(super) fn match_(&mut self, expr: &ExprMatch, dest: Dest) {
-        let scrutinee = if self.needs(&expr.expr) { self.operand(&expr.expr) } else { (*expr.expr).clone() };
+        let scrutinee = if self.needs(&expr.expr) {
+            self.operand(&expr.expr)
+        } else {
+            (*expr.expr).clone()
+        };
         let (dest, after) = self.destination(dest);
         let effects = self.effects_of(&scrutinee);
         let mark = self.scope.len();
@@ -145,15 +157,29 @@ impl Lowerer<'_> {
                 }
             });
             self.scope.extend(&defs);
-            let guard_effects = guard.as_ref().map(|guard| self.effects_of(guard)).unwrap_or_default();
+            let guard_effects = guard
+                .as_ref()
+                .map(|guard| self.effects_of(guard))
+                .unwrap_or_default();
             let seq = self.new_seq();
             self.current = seq;
             self.branch(&body, dest);
             self.finish_branch(mark, after);
-            arms.push(Arm { attrs: arm.attrs.clone(), pat, guard, guard_effects, defs, body: seq });
+            arms.push(Arm {
+                attrs: arm.attrs.clone(),
+                pat,
+                guard,
+                guard_effects,
+                defs,
+                body: seq,
+            });
         }
         self.current = from;
-        self.close(End::Match { scrutinee, effects, arms });
+        self.close(End::Match {
+            scrutinee,
+            effects,
+            arms,
+        });
         if let Some(after) = after {
             self.enter(after);
         }
@@ -201,8 +227,12 @@ impl Lowerer<'_> {
         };
         self.goto(head, None);
         self.enter(head);
-        let target =
-            Target { label: label(expr.label.as_ref()), is_loop: true, on_break, on_continue: Some(head) };
+        let target = Target {
+            label: label(expr.label.as_ref()),
+            is_loop: true,
+            on_break,
+            on_continue: Some(head),
+        };
         self.target(target, |this| this.block(&expr.body, Dest::Discard));
         self.goto(head, None);
         if let Some(after) = after {
@@ -223,7 +253,9 @@ impl Lowerer<'_> {
             on_break: Dest::Join(after),
             on_continue: Some(head),
         };
-        self.condition(&expr.cond, after, &mut |from, to| rename::block(&mut body, from, to));
+        self.condition(&expr.cond, after, &mut |from, to| {
+            rename::block(&mut body, from, to)
+        });
         self.target(target, |this| this.block(&body, Dest::Discard));
         self.leave(mark);
         self.goto(head, None);
@@ -232,13 +264,21 @@ impl Lowerer<'_> {
 
     pub(super) fn for_(&mut self, expr: &ExprForLoop) {
         let mark = self.scope.len();
-        let source = if self.needs(&expr.expr) { self.operand(&expr.expr) } else { (*expr.expr).clone() };
+        let source = if self.needs(&expr.expr) {
+            self.operand(&expr.expr)
+        } else {
+            (*expr.expr).clone()
+        };
         let span = expr.expr.span();
         let state = self.loop_state(&expr.pat, span);
         let ident = self.body.binding(state).ident.clone();
         let (init, next): (Expr, Expr) = match hoist::borrowed_collection(&source) {
             Some((place, mutable)) => {
-                let borrow: Expr = if mutable { parse_quote!(&mut #place) } else { parse_quote!(&#place) };
+                let borrow: Expr = if mutable {
+                    parse_quote!(&mut #place)
+                } else {
+                    parse_quote!(&#place)
+                };
                 let next = Ident::new(if mutable { "next_mut" } else { "next_ref" }, Span::mixed_site());
                 let path = quote_spanned!(span=> ::workflow_runtime::__private::Cursor);
                 (parse_quote!(#path::new()), parse_quote!(#ident.#next(#borrow)))
@@ -295,7 +335,11 @@ impl Lowerer<'_> {
                 body: none,
             },
         ];
-        self.close(End::Match { scrutinee: next, effects, arms });
+        self.close(End::Match {
+            scrutinee: next,
+            effects,
+            arms,
+        });
         self.current = none;
         self.goto(after, None);
         self.current = some;
@@ -315,9 +359,14 @@ impl Lowerer<'_> {
 
     /// The variable that holds what a `for` loop still has to visit; it is stored under the pattern's first name.
     fn loop_state(&mut self, pat: &Pat, span: Span) -> super::super::ir::BindingId {
-        let name = pattern::bound(pat).first().map_or_else(|| "_".to_owned(), |bound| flow::text(&bound.ident));
+        let name = pattern::bound(pat)
+            .first()
+            .map_or_else(|| "_".to_owned(), |bound| flow::text(&bound.ident));
         let number = self.body.bindings.len();
-        let ident = Ident::new(&format!("__for_{name}_{number}"), span.resolved_at(Span::mixed_site()));
+        let ident = Ident::new(
+            &format!("__for_{name}_{number}"),
+            span.resolved_at(Span::mixed_site()),
+        );
         let id = self.new_binding(ident, true, BindingKind::Loop);
         self.body.bindings[id.0].name = format!("for {name}");
         id
@@ -331,9 +380,15 @@ impl Lowerer<'_> {
             }
             dest => (dest, None),
         };
-        let target =
-            Target { label: label(expr.label.as_ref()), is_loop: false, on_break, on_continue: None };
-        self.target(target, |this| this.block(&expr.block, if after.is_some() { Dest::Discard } else { dest }));
+        let target = Target {
+            label: label(expr.label.as_ref()),
+            is_loop: false,
+            on_break,
+            on_continue: None,
+        };
+        self.target(target, |this| {
+            this.block(&expr.block, if after.is_some() { Dest::Discard } else { dest })
+        });
         if let Some(after) = after {
             self.goto(after, None);
             self.enter(after);
@@ -344,9 +399,15 @@ impl Lowerer<'_> {
 
     pub(super) fn break_(&mut self, expr: &syn::ExprBreak) {
         let value = expr.expr.as_ref().map(|value| {
-            if self.needs(value) { self.operand(value) } else { (**value).clone() }
+            if self.needs(value) {
+                self.operand(value)
+            } else {
+                (**value).clone()
+            }
         });
-        let Some(target) = self.find(expr.label.as_ref(), false) else { return self.unknown_label(expr.span()) };
+        let Some(target) = self.find(expr.label.as_ref(), false) else {
+            return self.unknown_label(expr.span());
+        };
         match self.targets[target].on_break {
             Dest::Return => self.deliver(value.unwrap_or_else(|| parse_quote!(())), Dest::Return),
             Dest::Join(state) if self.body.state(state).value.is_some() => {
@@ -363,7 +424,10 @@ impl Lowerer<'_> {
     }
 
     pub(super) fn continue_(&mut self, expr: &syn::ExprContinue) {
-        match self.find(expr.label.as_ref(), true).and_then(|target| self.targets[target].on_continue) {
+        match self
+            .find(expr.label.as_ref(), true)
+            .and_then(|target| self.targets[target].on_continue)
+        {
             Some(head) => self.goto(head, None),
             None => self.unknown_label(expr.span()),
         }
@@ -371,7 +435,9 @@ impl Lowerer<'_> {
 
     fn find(&self, label: Option<&syn::Lifetime>, needs_loop: bool) -> Option<usize> {
         self.targets.iter().rposition(|target| match label {
-            Some(label) => target.label.as_deref() == Some(&label.ident.to_string()) && (!needs_loop || target.is_loop),
+            Some(label) => {
+                target.label.as_deref() == Some(&label.ident.to_string()) && (!needs_loop || target.is_loop)
+            }
             None => target.is_loop,
         })
     }

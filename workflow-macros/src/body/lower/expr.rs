@@ -70,14 +70,27 @@ impl Lowerer<'_> {
         let effects = self.effects(&flow);
         match dest {
             _ if flow.diverges => {
-                self.push(Node::Stmt { stmt: Stmt::Expr(value, Some(Default::default())), effects });
+                self.push(Node::Stmt {
+                    stmt: Stmt::Expr(value, Some(Default::default())),
+                    effects,
+                });
                 self.close(End::Diverges);
             }
-            Dest::Return => self.close(End::Return { value: Some(value), effects }),
-            Dest::Join(state) => self.close(End::Goto { state, value: Some(value), effects }),
+            Dest::Return => self.close(End::Return {
+                value: Some(value),
+                effects,
+            }),
+            Dest::Join(state) => self.close(End::Goto {
+                state,
+                value: Some(value),
+                effects,
+            }),
             Dest::Discard => {
                 if !matches!(&value, Expr::Tuple(tuple) if tuple.elems.is_empty()) {
-                    self.push(Node::Stmt { stmt: Stmt::Expr(value, Some(Default::default())), effects });
+                    self.push(Node::Stmt {
+                        stmt: Stmt::Expr(value, Some(Default::default())),
+                        effects,
+                    });
                 }
             }
         }
@@ -157,14 +170,22 @@ impl Lowerer<'_> {
                 parts.extend(inner.args.iter().cloned());
                 self.sequence(&mut parts);
                 *inner.func = parts.remove(0);
-                inner.args.iter_mut().zip(parts).for_each(|(arg, part)| *arg = part);
+                inner
+                    .args
+                    .iter_mut()
+                    .zip(parts)
+                    .for_each(|(arg, part)| *arg = part);
             }
             Expr::MethodCall(inner) => {
                 let mut parts = vec![(*inner.receiver).clone()];
                 parts.extend(inner.args.iter().cloned());
                 self.sequence(&mut parts);
                 *inner.receiver = parts.remove(0);
-                inner.args.iter_mut().zip(parts).for_each(|(arg, part)| *arg = part);
+                inner
+                    .args
+                    .iter_mut()
+                    .zip(parts)
+                    .for_each(|(arg, part)| *arg = part);
             }
             Expr::Index(inner) => {
                 let mut parts = vec![(*inner.expr).clone(), (*inner.index).clone()];
@@ -183,7 +204,11 @@ impl Lowerer<'_> {
             }
             Expr::Repeat(inner) => *inner.expr = self.operand(&inner.expr),
             Expr::Range(inner) => {
-                let ends = inner.start.as_deref_mut().into_iter().chain(inner.end.as_deref_mut());
+                let ends = inner
+                    .start
+                    .as_deref_mut()
+                    .into_iter()
+                    .chain(inner.end.as_deref_mut());
                 self.sequence_punctuated(ends);
             }
             Expr::Macro(inner) => self.macro_(inner),
@@ -212,7 +237,11 @@ impl Lowerer<'_> {
         let join = self.new_state(StateKind::Join, Some(value), None);
         let decided = self.join();
         let mark = self.scope.len();
-        let left: Expr = if short { parse_quote!(!(#left)) } else { left.clone() };
+        let left: Expr = if short {
+            parse_quote!(!(#left))
+        } else {
+            left.clone()
+        };
         self.condition_value(&left, decided);
         self.value(right, Dest::Join(join));
         self.scope.truncate(mark);
@@ -226,7 +255,9 @@ impl Lowerer<'_> {
         match macros::parse(&expr.mac) {
             Some(macros::Known::List { mut args, format, .. }) => {
                 let named = |arg: &Expr| format && matches!(arg, Expr::Assign(_));
-                let values = args.iter_mut().map(|arg| if named(arg) { named_value(arg) } else { arg });
+                let values = args
+                    .iter_mut()
+                    .map(|arg| if named(arg) { named_value(arg) } else { arg });
                 self.sequence_punctuated(values);
                 expr.mac.tokens = quote::quote!(#args);
             }
@@ -254,7 +285,9 @@ impl Lowerer<'_> {
     /// Lowers sub-expressions that are evaluated from left to right. What stands before an await and could be observed
     /// there is evaluated into a temporary.
     fn sequence(&mut self, parts: &mut [Expr]) {
-        let Some(last) = parts.iter().rposition(|part| self.needs(part)) else { return };
+        let Some(last) = parts.iter().rposition(|part| self.needs(part)) else {
+            return;
+        };
         for index in 0..last {
             let (done, rest) = parts.split_at_mut(index + 1);
             let part = &mut done[index];

@@ -131,7 +131,9 @@ pub(super) fn point_name(base: &Expr) -> String {
             other => point_name(other),
         },
         Expr::MethodCall(call) => match &*call.receiver {
-            Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Paren(_) => point_name(&call.receiver),
+            Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Paren(_) => {
+                point_name(&call.receiver)
+            }
             _ => call.method.to_string(),
         },
         Expr::Path(path) => last_segment(&path.path),
@@ -149,7 +151,11 @@ pub(super) fn point_name(base: &Expr) -> String {
 }
 
 fn last_segment(path: &syn::Path) -> String {
-    let mut segments = path.segments.iter().rev().map(|segment| flow::text(&segment.ident));
+    let mut segments = path
+        .segments
+        .iter()
+        .rev()
+        .map(|segment| flow::text(&segment.ident));
     match segments.next() {
         // `Mail::new(..)` is a mail.
         Some(last) if last == "new" => segments.next().unwrap_or(last),
@@ -165,9 +171,9 @@ pub(super) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
         ($($variant:ident),*) => { match expr { $(Expr::$variant(inner) => Some(&mut inner.attrs),)* _ => None } };
     }
     let found: Option<&mut Vec<Attribute>> = own!(
-        Array, Assign, Async, Await, Binary, Block, Break, Call, Cast, Closure, Const, Continue, Field, ForLoop, Group,
-        If, Index, Infer, Let, Lit, Loop, Macro, Match, MethodCall, Paren, Path, Range, RawAddr, Reference, Repeat,
-        Return, Struct, Try, TryBlock, Tuple, Unary, Unsafe, While, Yield
+        Array, Assign, Async, Await, Binary, Block, Break, Call, Cast, Closure, Const, Continue, Field,
+        ForLoop, Group, If, Index, Infer, Let, Lit, Loop, Macro, Match, MethodCall, Paren, Path, Range,
+        RawAddr, Reference, Repeat, Return, Struct, Try, TryBlock, Tuple, Unary, Unsafe, While, Yield
     );
     found
 }

@@ -91,7 +91,11 @@ impl Lowerer<'_> {
     fn params(&mut self, params: &[Param]) {
         for param in params {
             let mutable = matches!(&param.pat, Pat::Ident(pat) if pat.mutability.is_some());
-            let kind = if is_plain(&param.pat) { BindingKind::User } else { BindingKind::Temporary };
+            let kind = if is_plain(&param.pat) {
+                BindingKind::User
+            } else {
+                BindingKind::Temporary
+            };
             let id = self.new_binding(param.field.clone(), mutable, kind);
             self.scope.push(id);
         }
@@ -114,13 +118,23 @@ impl Lowerer<'_> {
     // Sequences and states.
 
     fn new_seq(&mut self) -> SeqId {
-        self.body.seqs.push(Seq { nodes: Vec::new(), end: End::Diverges });
+        self.body.seqs.push(Seq {
+            nodes: Vec::new(),
+            end: End::Diverges,
+        });
         SeqId(self.body.seqs.len() - 1)
     }
 
     fn new_state(&mut self, kind: StateKind, value: Option<BindingId>, ty: Option<Type>) -> StateId {
         let body = self.new_seq();
-        self.body.states.push(State { kind, scope: self.scope.clone(), value, ty, body, position: usize::MAX });
+        self.body.states.push(State {
+            kind,
+            scope: self.scope.clone(),
+            value,
+            ty,
+            body,
+            position: usize::MAX,
+        });
         StateId(self.body.states.len() - 1)
     }
 
@@ -149,15 +163,28 @@ impl Lowerer<'_> {
     }
 
     fn goto(&mut self, state: StateId, value: Option<Expr>) {
-        let effects = value.as_ref().map(|value| self.effects_of(value)).unwrap_or_default();
-        self.close(End::Goto { state, value, effects });
+        let effects = value
+            .as_ref()
+            .map(|value| self.effects_of(value))
+            .unwrap_or_default();
+        self.close(End::Goto {
+            state,
+            value,
+            effects,
+        });
     }
 
     // Variables.
 
     fn new_binding(&mut self, ident: Ident, mutable: bool, kind: BindingKind) -> BindingId {
         let name = flow::text(&ident);
-        self.body.bindings.push(Binding { name, ident, mutable, kind, scoped: false });
+        self.body.bindings.push(Binding {
+            name,
+            ident,
+            mutable,
+            kind,
+            scoped: false,
+        });
         BindingId(self.body.bindings.len() - 1)
     }
 
@@ -197,12 +224,19 @@ impl Lowerer<'_> {
     }
 
     fn resolve(&self, name: &str) -> Option<BindingId> {
-        self.scope.iter().rev().copied().find(|id| flow::text(&self.body.binding(*id).ident) == name)
+        self.scope
+            .iter()
+            .rev()
+            .copied()
+            .find(|id| flow::text(&self.body.binding(*id).ident) == name)
     }
 
     fn effects(&self, flow: &Flow) -> Effects {
         let resolve = |names: &BTreeSet<String>| names.iter().filter_map(|name| self.resolve(name)).collect();
-        Effects { uses: resolve(&flow.uses), kills: resolve(&flow.kills) }
+        Effects {
+            uses: resolve(&flow.uses),
+            kills: resolve(&flow.kills),
+        }
     }
 
     fn effects_of(&self, expr: &Expr) -> Effects {
@@ -220,7 +254,11 @@ impl Lowerer<'_> {
     }
 
     fn surroundings(&self) -> (Vec<String>, bool) {
-        let labels = self.targets.iter().filter_map(|target| target.label.clone()).collect();
+        let labels = self
+            .targets
+            .iter()
+            .filter_map(|target| target.label.clone())
+            .collect();
         (labels, self.targets.iter().any(|target| target.is_loop))
     }
 
@@ -266,7 +304,10 @@ impl Lowerer<'_> {
             }
             Stmt::Expr(expr, None) if rest.is_empty() => return self.tail(expr, dest, mark),
             Stmt::Macro(stmt) if rest.is_empty() && stmt.semi_token.is_none() => {
-                let expr = Expr::Macro(syn::ExprMacro { attrs: stmt.attrs.clone(), mac: stmt.mac.clone() });
+                let expr = Expr::Macro(syn::ExprMacro {
+                    attrs: stmt.attrs.clone(),
+                    mac: stmt.mac.clone(),
+                });
                 return self.tail(&expr, dest, mark);
             }
             Stmt::Expr(expr, _) if self.stmt_needs(first) => {
@@ -274,13 +315,22 @@ impl Lowerer<'_> {
                 self.discard(&expr);
             }
             Stmt::Macro(stmt) if self.stmt_needs(first) => {
-                let expr = Expr::Macro(syn::ExprMacro { attrs: stmt.attrs.clone(), mac: stmt.mac.clone() });
+                let expr = Expr::Macro(syn::ExprMacro {
+                    attrs: stmt.attrs.clone(),
+                    mac: stmt.mac.clone(),
+                });
                 self.discard(&expr);
             }
             plain => {
                 let effects = self.effects(&flow::of_stmt(plain));
-                self.push(Node::Stmt { stmt: plain.clone(), effects });
-                let block = Block { brace_token: Default::default(), stmts: vec![plain.clone()] };
+                self.push(Node::Stmt {
+                    stmt: plain.clone(),
+                    effects,
+                });
+                let block = Block {
+                    brace_token: Default::default(),
+                    stmts: vec![plain.clone()],
+                };
                 if flow::diverges(&block) {
                     self.close(End::Diverges);
                 }
@@ -317,18 +367,33 @@ impl Lowerer<'_> {
         };
         let Some(init) = &local.init else {
             let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
-            self.push(Node::Let { attrs, pat, init: None, effects: Effects::default(), defs: defs.clone() });
+            self.push(Node::Let {
+                attrs,
+                pat,
+                init: None,
+                effects: Effects::default(),
+                defs: defs.clone(),
+            });
             self.scope.extend(defs);
             return;
         };
-        let value =
-            if self.needs(&init.expr) { self.typed_operand(&init.expr, ty) } else { (*init.expr).clone() };
+        let value = if self.needs(&init.expr) {
+            self.typed_operand(&init.expr, ty)
+        } else {
+            (*init.expr).clone()
+        };
         self.check_point_name_used();
         let effects = self.effects_of(&value);
         match &init.diverge {
             None => {
                 let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
-                self.push(Node::Let { attrs, pat, init: Some(value), effects, defs: defs.clone() });
+                self.push(Node::Let {
+                    attrs,
+                    pat,
+                    init: Some(value),
+                    effects,
+                    defs: defs.clone(),
+                });
                 self.scope.extend(defs);
             }
             Some((_, diverge)) => {
@@ -338,7 +403,14 @@ impl Lowerer<'_> {
                 self.discard(diverge);
                 self.current = before;
                 let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
-                self.push(Node::LetElse { pat, init: value, effects, defs: defs.clone(), otherwise });
+                self.push(Node::LetElse {
+                    attrs,
+                    pat,
+                    init: value,
+                    effects,
+                    defs: defs.clone(),
+                    otherwise,
+                });
                 self.scope.extend(defs);
             }
         }
@@ -348,8 +420,10 @@ impl Lowerer<'_> {
 
     /// Removes `#[point("name")]` from attributes and remembers the name for the next point.
     fn take_point_attr(&mut self, attrs: &[Attribute]) -> Vec<Attribute> {
-        let (points, others): (Vec<_>, Vec<_>) =
-            attrs.iter().cloned().partition(|attr| attr.path().is_ident("point"));
+        let (points, others): (Vec<_>, Vec<_>) = attrs
+            .iter()
+            .cloned()
+            .partition(|attr| attr.path().is_ident("point"));
         for attr in points {
             match attr.parse_args::<syn::LitStr>() {
                 Ok(name) if !name.value().is_empty() => {
@@ -407,7 +481,11 @@ impl Lowerer<'_> {
         self.body.points.push(Point { name, span });
         let result = self.fresh("result", false, BindingKind::Temporary);
         let state = self.new_state(StateKind::Point(number), Some(result), None);
-        self.close(End::Point { state, operation, effects });
+        self.close(End::Point {
+            state,
+            operation,
+            effects,
+        });
         self.enter(state);
         self.mention(result)
     }
@@ -416,7 +494,11 @@ impl Lowerer<'_> {
         loop {
             let count = self.names.entry(base.to_owned()).or_default();
             *count += 1;
-            let name = if *count == 1 { base.to_owned() } else { format!("{base}#{count}") };
+            let name = if *count == 1 {
+                base.to_owned()
+            } else {
+                format!("{base}#{count}")
+            };
             if !self.body.points.iter().any(|point| point.name == name) {
                 return name;
             }

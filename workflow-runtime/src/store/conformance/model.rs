@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{commit, key};
-use crate::store::faults::Random;
+use crate::store::random::Random;
 use crate::store::{Batch, Condition, Store, Verdict, Write};
 
 const GROUPS: usize = 100;

@@ -12,16 +12,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fjall::{AbstractTree, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 
-use super::journal;
-use crate::store::group::Overlay;
+use super::{journal, shrink};
+use crate::store::overlay::Overlay;
 use crate::store::{Durability, Error, MAX_KEY_BYTES};
 
 /// Full write buffers that wait for the disk; a writer waits until there are fewer.
 const SEALED_BUFFERS: usize = 3;
 /// Unsorted tables that wait for compaction; a writer waits until there are fewer.
 const UNSORTED_TABLES: usize = 20;
+/// A longer journal is shrunk before the tree reads it, if not more than that many bytes of it still count.
+const SHRUNK_BYTES: usize = 4 << 20;
 /// Keeps the tree from rotating its write buffers by itself.
 const NEVER: u64 = u64::MAX;
+/// One writes full buffers to the disk while the other one compacts, so that a writer seldom waits for a compaction.
+const THREADS: usize = 2;
 const PAUSE: Duration = Duration::from_millis(1);
 const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -57,11 +61,12 @@ impl Database {
     /// from `cut_from` on.
     pub(super) fn open(settings: &Settings, cut_from: Option<u64>) -> Result<Self, Error> {
         journal::mend(&settings.tree, settings.durability, cut_from)?;
+        shrink::shrink(&settings.tree, SHRUNK_BYTES)?;
         // The tree trusts its own files in places, so that garbage in them may panic.
         let opened = panic::catch_unwind(AssertUnwindSafe(|| {
             let database = fjall::Database::builder(&settings.tree)
                 .cache_size(settings.cache_bytes)
-                .worker_threads(1)
+                .worker_threads(THREADS)
                 .open()?;
             let data = database.keyspace("data", || {
                 KeyspaceCreateOptions::default().max_memtable_size(NEVER)

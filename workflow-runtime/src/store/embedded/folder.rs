@@ -88,8 +88,8 @@ impl Folder {
     }
 
     /// A tree that was never completely created holds nothing and cannot be opened; a stamped store without one has
-    /// lost its data.
-    fn prepare_tree(&self) -> Result<(), Error> {
+    /// lost its data, and must not go on with a new one.
+    pub(super) fn prepare_tree(&self) -> Result<(), Error> {
         let tree = self.tree();
         if tree.join("version").exists() {
             return Ok(());

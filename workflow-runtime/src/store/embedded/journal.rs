@@ -10,7 +10,7 @@
 //! bytes of key and stored value, or `4, keyspace: u64`. All numbers are little endian; the file's rest is zero.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -57,7 +57,7 @@ fn unavailable(path: &Path, error: &io::Error) -> Error {
 }
 
 /// The journal that the tree would write to: the one with the highest number.
-fn active(tree: &Path) -> io::Result<Option<PathBuf>> {
+pub(super) fn active(tree: &Path) -> io::Result<Option<PathBuf>> {
     let entries = match fs::read_dir(tree) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -96,8 +96,7 @@ fn inspect(path: &Path, cut_from: u64) -> io::Result<Option<Damage>> {
         offset += entry.bytes;
         number = entry.number;
     }
-    reader.seek(SeekFrom::Start(offset))?;
-    let rest = read_trimmed(&mut reader)?;
+    let rest = read_trimmed(&mut reader.into_inner(), offset)?;
     if rest.is_empty() {
         return Ok(None);
     }
@@ -118,40 +117,89 @@ fn inspect(path: &Path, cut_from: u64) -> io::Result<Option<Damage>> {
     }))
 }
 
-/// The remaining bytes without the zeros at their end.
-fn read_trimmed(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+/// The bytes from `offset` on without the zeros at their end.
+fn read_trimmed(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
     const CHUNK: usize = 1 << 16;
     static ZEROS: [u8; CHUNK] = [0; CHUNK];
-    let (mut rest, mut zeros) = (Vec::new(), 0);
+    let mut rest = Vec::new();
     let mut chunk = vec![0; CHUNK];
-    loop {
-        let length = reader.read(&mut chunk)?;
+    let mut position = offset;
+    while let Some(data) = seek_data(file, position)? {
+        let length = file.read(&mut chunk)?;
         if length == 0 {
-            return Ok(rest);
+            break;
         }
+        position = data + length as u64;
         // The rest of a journal is tens of megabytes of zeros: compared at once, searched only where there is more.
-        let is_zero = chunk[..length] == ZEROS[..length];
-        match (!is_zero)
-            .then(|| chunk[..length].iter().rposition(|byte| *byte != 0))
-            .flatten()
+        if chunk[..length] != ZEROS[..length]
+            && let Some(last) = chunk[..length].iter().rposition(|byte| *byte != 0)
         {
-            None => zeros += length,
-            Some(last) => {
-                rest.resize(rest.len() + zeros, 0);
-                rest.extend_from_slice(&chunk[..=last]);
-                zeros = length - last - 1;
-            }
+            let skipped = usize::try_from(data - offset).map_err(io::Error::other)?;
+            rest.resize(skipped, 0);
+            rest.extend_from_slice(&chunk[..=last]);
         }
+    }
+    Ok(rest)
+}
+
+/// Moves to the next place from `position` on that may hold something else than zeros, and returns it; `None` if there is
+/// none. The zeros at the end of a journal were never written: reading them would take longer than all the rest.
+#[cfg(target_os = "linux")]
+fn seek_data(file: &File, position: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(position)) {
+        Ok(data) => Ok(Some(data)),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        // A file system without holes.
+        Err(rustix::io::Errno::INVAL) => (&*file).seek(SeekFrom::Start(position)).map(Some),
+        Err(error) => Err(error.into()),
     }
 }
 
-struct Entry {
-    bytes: u64,
-    number: u64,
+#[cfg(not(target_os = "linux"))]
+fn seek_data(mut file: &File, position: u64) -> io::Result<Option<u64>> {
+    file.seek(SeekFrom::Start(position)).map(Some)
+}
+
+/// A whole entry; its items are in the reader's scratch space.
+pub(super) struct Entry {
+    pub(super) bytes: u64,
+    pub(super) number: u64,
+}
+
+/// One item of an entry, as it is stored.
+pub(super) struct Item<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Which key of which keyspace it writes.
+    pub(super) target: ([u8; 8], &'a [u8]),
+}
+
+/// Takes the first item off the items of a whole entry; `None` at their end, or if it is not a plain write or deletion.
+pub(super) fn split_item<'a>(items: &mut &'a [u8]) -> Option<Item<'a>> {
+    let head: &[u8; 21] = items.first_chunk()?;
+    let [ITEM, 0 | 1, _, keyspace @ .., k0, k1, _, _, _, _, v0, v1, v2, v3] = *head else {
+        return None;
+    };
+    let key = usize::from(u16::from_le_bytes([k0, k1]));
+    let value = usize::try_from(u32::from_le_bytes([v0, v1, v2, v3])).ok()?;
+    let (bytes, rest) = items.split_at_checked(head.len() + key + value)?;
+    *items = rest;
+    let target = (keyspace, bytes.get(head.len()..head.len() + key)?);
+    Some(Item { bytes, target })
+}
+
+/// The bytes of an entry with these items.
+pub(super) fn write_entry(writer: &mut impl Write, number: u64, count: u32, items: &[u8]) -> io::Result<()> {
+    writer.write_all(&[START])?;
+    writer.write_all(&count.to_le_bytes())?;
+    writer.write_all(&number.to_le_bytes())?;
+    writer.write_all(items)?;
+    writer.write_all(&[END])?;
+    writer.write_all(&xxh3_64(items).to_le_bytes())?;
+    writer.write_all(TRAILER)
 }
 
 /// Reads one entry; `None` if there is none or it is not whole. `items` is scratch space.
-fn read_entry(reader: &mut impl Read, items: &mut Vec<u8>) -> io::Result<Option<Entry>> {
+pub(super) fn read_entry(reader: &mut impl Read, items: &mut Vec<u8>) -> io::Result<Option<Entry>> {
     items.clear();
     match try_read_entry(reader, items) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
@@ -215,12 +263,8 @@ mod tests {
         item.extend_from_slice(&length);
         item.extend_from_slice(b"key");
         item.extend_from_slice(value);
-        let mut entry = vec![START, 1, 0, 0, 0];
-        entry.extend_from_slice(&number.to_le_bytes());
-        entry.extend_from_slice(&item);
-        entry.push(END);
-        entry.extend_from_slice(&xxh3_64(&item).to_le_bytes());
-        entry.extend_from_slice(TRAILER);
+        let mut entry = Vec::new();
+        write_entry(&mut entry, number, 1, &item).unwrap();
         entry
     }
 
@@ -273,6 +317,24 @@ mod tests {
         check(&[&first, &second], 8, Some((one, false)));
         check(&[&first, &second, &zeros], 7, Some((0, false)));
         check(&[&first, &second, &second[..5]], 9, Some((two, false)));
+    }
+
+    #[test]
+    fn holes_count_as_zeros() {
+        let (first, second) = (entry(7, b"first"), entry(8, b"second"));
+        for (tail, expected) in [(&b""[..], None), (b"late", Some(false)), (&second, Some(true))] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&first).unwrap();
+            file.seek(SeekFrom::Start(3 << 20)).unwrap();
+            file.write_all(tail).unwrap();
+            file.as_file().set_len(64 << 20).unwrap();
+            let offset = first.len() as u64;
+            let expected = expected.map(|has_newer_entry| Damage {
+                offset,
+                has_newer_entry,
+            });
+            assert_eq!(inspect(file.path(), u64::MAX).unwrap(), expected);
+        }
     }
 
     #[test]
