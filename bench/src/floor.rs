@@ -16,9 +16,8 @@ use crate::trace::Trace;
 
 /// Commits what an engine has committed, in the same groups, in a bare loop.
 pub(crate) fn replay(store: &dyn Store, trace: &Trace) -> Result<Timing, Failure> {
-    let groups = trace.groups.clone();
     let (result, timing) = time(|| {
-        for group in groups {
+        for group in &trace.groups {
             let verdicts = ready(store.commit(group))?;
             if !verdicts.iter().all(|verdict| *verdict == Verdict::Applied) {
                 return Err("the recorded batches do not apply to an empty store".into());

@@ -2,10 +2,16 @@
 //! the two taking turns: the machine may be shared, so a figure means something only as a ratio.
 
 mod child;
+mod compile;
 mod floor;
+mod idle;
+mod load;
 mod options;
+mod recovery;
 mod report;
 mod sequence;
+mod short;
+mod state_size;
 mod statistics;
 mod trace;
 mod workflows;
@@ -50,6 +56,11 @@ fn run(options: &Options) -> Result<(), Failure> {
     for workload in &options.workloads {
         match workload {
             Workload::Sequence => sequence::run(options, &mut report)?,
+            Workload::Short => short::run(options, &mut report)?,
+            Workload::Recovery => recovery::run(options, &mut report)?,
+            Workload::Idle => idle::run(options, &mut report)?,
+            Workload::StateSize => state_size::run(options, &mut report)?,
+            Workload::Compile => compile::run(options, &mut report)?,
         }
         report.print_new();
     }

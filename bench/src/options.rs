@@ -12,9 +12,21 @@ pub(crate) const USAGE: &str = "usage: bench [all|w1|w2|w3|w4|w7|compile].. [--q
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Workload {
     Sequence,
+    Short,
+    Recovery,
+    Idle,
+    StateSize,
+    Compile,
 }
 
-const ALL: [(&str, Workload); 1] = [("w1", Workload::Sequence)];
+const ALL: [(&str, Workload); 6] = [
+    ("w1", Workload::Sequence),
+    ("w2", Workload::Short),
+    ("w3", Workload::Recovery),
+    ("w4", Workload::Idle),
+    ("w7", Workload::StateSize),
+    ("compile", Workload::Compile),
+];
 
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -58,8 +70,13 @@ impl Options {
         tempfile::Builder::new().prefix("workflow-bench-").tempdir_in(&self.folder)
     }
 
-    /// How often engine and floor take turns.
-    pub(crate) fn rounds(&self) -> usize {
-        if self.quick { 6 } else { 20 }
+    /// How many quiet rounds are wanted.
+    pub(crate) fn quiet_rounds(&self) -> usize {
+        if self.quick { 5 } else { 15 }
+    }
+
+    /// How many rounds are tried to get them.
+    pub(crate) fn most_rounds(&self) -> usize {
+        if self.quick { 15 } else { 60 }
     }
 }

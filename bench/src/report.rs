@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::statistics::Comparison;
+
 /// What a figure has to reach.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bar {
@@ -41,6 +43,18 @@ impl Row {
             bar: None,
             pass: None,
             note: String::new(),
+        }
+    }
+
+    /// A figure with its floor, measured in turns.
+    pub(crate) fn compared(name: impl Into<String>, unit: &'static str, found: &Comparison) -> Self {
+        Row::new(name, found.rate, unit).floor(found.floor_rate, found.ratio).spread(found.quartiles)
+    }
+
+    pub(crate) fn bar_if(self, bar: Option<Bar>) -> Self {
+        match bar {
+            Some(bar) => self.bar(bar),
+            None => self,
         }
     }
 

@@ -66,6 +66,11 @@ impl Timing {
     }
 }
 
+/// Whether other processes left both cores alone in this round.
+fn is_quiet((engine, floor): &(Timing, Timing)) -> bool {
+    (engine.others + floor.others).as_secs_f64() < QUIET * (engine.elapsed + floor.elapsed).as_secs_f64()
+}
+
 /// Engine and floor in turns.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
@@ -73,7 +78,7 @@ pub(crate) struct Turns {
 }
 
 /// What [`Turns`] amount to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Comparison {
     /// Median rates.
     pub(crate) rate: f64,
@@ -88,17 +93,35 @@ pub(crate) struct Comparison {
     pub(crate) quiet: String,
 }
 
+impl Comparison {
+    /// The same for a smaller unit, of which there are so many in each.
+    pub(crate) fn per(&self, units: usize) -> Self {
+        let units = units as f64;
+        Comparison {
+            rate: self.rate * units,
+            floor_rate: self.floor_rate * units,
+            cpu_us: self.cpu_us / units,
+            floor_cpu_us: self.floor_cpu_us / units,
+            ..self.clone()
+        }
+    }
+}
+
 impl Turns {
-    pub(crate) fn add(&mut self, engine: Timing, floor: Timing) {
+    /// Adds a round and says whether it was quiet.
+    pub(crate) fn add(&mut self, engine: Timing, floor: Timing) -> bool {
         self.rounds.push((engine, floor));
+        is_quiet(&(engine, floor))
+    }
+
+    /// How many rounds were quiet so far.
+    pub(crate) fn quiet(&self) -> usize {
+        self.rounds.iter().filter(|round| is_quiet(round)).count()
     }
 
     /// Compares the rounds in which other processes left both cores alone; `count` units of work were done in each.
     pub(crate) fn compare(&self, count: usize) -> Comparison {
-        let is_quiet = |(engine, floor): &&(Timing, Timing)| {
-            (engine.others + floor.others).as_secs_f64() < QUIET * (engine.elapsed + floor.elapsed).as_secs_f64()
-        };
-        let quiet: Vec<_> = self.rounds.iter().filter(is_quiet).copied().collect();
+        let quiet: Vec<_> = self.rounds.iter().filter(|round| is_quiet(round)).copied().collect();
         let note = format!("{} of {} rounds quiet", quiet.len(), self.rounds.len());
         let rounds = if quiet.len() < QUIET_ROUNDS { &self.rounds } else { &quiet };
         let each = |figure: fn(&Timing, usize) -> f64| -> (Vec<f64>, Vec<f64>) {

@@ -13,10 +13,10 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// The same batches in the same order, in groups of this size.
-    pub(crate) fn regrouped(&self, size: usize) -> Trace {
+    /// The same batches in the same order, in groups of about this size.
+    pub(crate) fn regrouped(&self, size: f64) -> Trace {
         let batches: Vec<Batch> = self.groups.iter().flatten().cloned().collect();
-        Trace { groups: batches.chunks(size.max(1)).map(<[Batch]>::to_vec).collect() }
+        Trace { groups: batches.chunks((size.round() as usize).max(1)).map(<[Batch]>::to_vec).collect() }
     }
 
     /// Keys and values that are written.
@@ -60,8 +60,8 @@ impl Store for Recorder {
         self.store.scan(range, limit)
     }
 
-    fn commit(&self, group: Vec<Batch>) -> StoreFuture<'_, Vec<Verdict>> {
-        self.trace.lock().unwrap_or_else(PoisonError::into_inner).groups.push(group.clone());
+    fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>> {
+        self.trace.lock().unwrap_or_else(PoisonError::into_inner).groups.push(group.to_vec());
         self.store.commit(group)
     }
 
