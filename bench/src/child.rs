@@ -6,13 +6,14 @@ use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::{Failure, idle, recovery, sequence};
+use crate::{Failure, idle, recovery, sequence, short};
 
 /// Runs `child ..`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["sequence", kind, in_flight, count] => sequence::child(kind, in_flight.parse()?, count.parse()?),
+        ["short", kind, in_flight, count] => short::child(kind, in_flight.parse()?, count.parse()?),
         ["recovery-park", folder, steps, buffer] => {
             recovery::park(Path::new(folder), steps.parse()?, buffer.parse()?)
         }

@@ -1,6 +1,7 @@
 //! A load of workflows on an engine, measured in turns with a bare loop that commits the same to a store of its own.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -29,6 +30,15 @@ impl fmt::Display for Kind {
             Kind::Relaxed => "relaxed",
             Kind::Memory => "memory",
         })
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Failure;
+
+    fn from_str(name: &str) -> Result<Self, Failure> {
+        let kinds = [Kind::Synced, Kind::Relaxed, Kind::Memory];
+        kinds.into_iter().find(|kind| kind.to_string() == name).ok_or(format!("there is no store `{name}`").into())
     }
 }
 

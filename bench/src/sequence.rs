@@ -56,7 +56,5 @@ fn load(kind: Kind, in_flight: usize, count: usize) -> Load<sequence> {
 
 /// One long run of the engine alone, for a profiler.
 pub(crate) fn child(kind: &str, in_flight: usize, count: usize) -> Result<(), Failure> {
-    let kinds = [Kind::Synced, Kind::Relaxed, Kind::Memory];
-    let kind = kinds.into_iter().find(|other| other.to_string() == kind).ok_or("there is no such store")?;
-    load(kind, in_flight, count).profile()
+    load(kind.parse()?, in_flight, count).profile()
 }

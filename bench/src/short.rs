@@ -9,13 +9,7 @@ use crate::workflows::short;
 
 pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
     for in_flight in [1, 64, 256, 1024] {
-        let load = Load::<short> {
-            kind: Kind::Synced,
-            in_flight,
-            count: (16 * in_flight).clamp(50, 8192),
-            call: || short("source-of-records-0123456789".to_owned()),
-            is_right: |receipt| receipt.rows == 3,
-        };
+        let load = load(Kind::Synced, in_flight, (16 * in_flight).clamp(50, 8192));
         let outcome = load.measure(options)?;
         let found = &outcome.comparison;
         let note = format!(
@@ -32,4 +26,19 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
         }
     }
     Ok(())
+}
+
+fn load(kind: Kind, in_flight: usize, count: usize) -> Load<short> {
+    Load {
+        kind,
+        in_flight,
+        count,
+        call: || short("source-of-records-0123456789".to_owned()),
+        is_right: |receipt| receipt.rows == 3,
+    }
+}
+
+/// One long run of the engine alone, for a profiler.
+pub(crate) fn child(kind: &str, in_flight: usize, count: usize) -> Result<(), Failure> {
+    load(kind.parse()?, in_flight, count).profile()
 }
