@@ -8,32 +8,39 @@ use std::time::Instant;
 use crate::Failure;
 use crate::options::Options;
 use crate::report::{Bar, Report, Row};
-use crate::statistics::{median, quartiles};
+use crate::statistics::{Timing, Turns, median, time};
 
 pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let folder = options.folder()?;
     let target = folder.path().join("target");
-    clean_build(report, &folder.path().join("clean"), if options.quick { 1 } else { 2 })?;
     for (awaits, most) in [(50, 1.5), (200, 3.0)] {
         let durable = Package::generate(folder.path(), &format!("durable_{awaits}"), &target, &durable(awaits))?;
         let plain = Package::generate(folder.path(), &format!("plain_{awaits}"), &target, &plain(awaits))?;
         for command in ["build", "check"] {
             durable.cargo(command)?;
             plain.cargo(command)?;
-            let (mut times, mut floors) = (Vec::new(), Vec::new());
-            for _ in 0..if options.quick { 5 } else { 11 } {
-                times.push(durable.cargo(command)?);
-                floors.push(plain.cargo(command)?);
+            let mut turns = Turns::default();
+            for _ in 0..options.most_rounds() {
+                turns.add(durable.cargo(command)?, plain.cargo(command)?);
+                if turns.quiet() >= options.quiet_rounds() {
+                    break;
+                }
             }
-            let ratios: Vec<f64> = times.iter().zip(&floors).map(|(time, floor)| time / floor).collect();
-            let row = Row::new(format!("cargo {command}, workflow of {awaits} awaits"), median(&times), "s")
-                .floor(median(&floors), median(&ratios))
-                .spread(quartiles(&ratios))
-                .note("floor: the same function, plain async");
+            let found = turns.compare(1);
+            let (durable_cpu, plain_cpu) = (found.cpu_us / 1e6, found.floor_cpu_us / 1e6);
+            let note = format!(
+                "floor: the same function, plain async; CPU {durable_cpu:.2} s beside {plain_cpu:.2} s, {:.2} x; {}",
+                durable_cpu / plain_cpu,
+                found.quiet,
+            );
+            let row = Row::new(format!("cargo {command}, workflow of {awaits} awaits"), 1.0 / found.rate, "s")
+                .floor(1.0 / found.floor_rate, 1.0 / found.ratio)
+                .spread((1.0 / found.quartiles.1, 1.0 / found.quartiles.0))
+                .note(note);
             report.add(row.bar_if((command == "build").then_some(Bar::RatioAtMost(most))));
         }
     }
-    Ok(())
+    clean_build(report, &folder.path().join("clean"), if options.quick { 1 } else { 2 })
 }
 
 /// The whole library, from nothing.
@@ -89,13 +96,12 @@ impl Package {
         Ok(Package { folder, target: target.to_owned() })
     }
 
-    /// Touches the source and builds; the time in seconds.
-    fn cargo(&self, command: &str) -> Result<f64, Failure> {
+    /// Touches the source and builds.
+    fn cargo(&self, command: &str) -> Result<Timing, Failure> {
         let source = self.folder.join("src/lib.rs");
         std::fs::write(&source, std::fs::read(&source)?)?;
-        let start = Instant::now();
-        cargo(&self.folder, &self.target, &[command])?;
-        Ok(start.elapsed().as_secs_f64())
+        let (result, timing) = time(|| cargo(&self.folder, &self.target, &[command]));
+        result.map(|()| timing)
     }
 }
 
@@ -106,8 +112,8 @@ fn body(awaits: usize) -> String {
         let call = match number % 5 {
             0 => "order = reserve(order).await?;",
             1 => "order = charge(order, 1 + n).await?;",
-            2 => "let label = label(order.id, order.name.clone()).await?;",
-            3 => "order = note(order, label).await?;",
+            2 => "let text = label(order.id, order.name.clone()).await?;",
+            3 => "order = note(order, text).await?;",
             _ => "n += count(order.notes.clone()).await?;",
         };
         let _ = match number % 10 {

@@ -72,11 +72,11 @@ impl Options {
 
     /// How many quiet rounds are wanted.
     pub(crate) fn quiet_rounds(&self) -> usize {
-        if self.quick { 5 } else { 15 }
+        if self.quick { 5 } else { 11 }
     }
 
     /// How many rounds are tried to get them.
     pub(crate) fn most_rounds(&self) -> usize {
-        if self.quick { 15 } else { 60 }
+        if self.quick { 12 } else { 40 }
     }
 }

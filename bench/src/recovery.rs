@@ -19,7 +19,7 @@ use crate::workflows::{Payload, Proceed, steps_then_wait};
 const STEPS: [u64; 4] = [100, 1_000, 10_000, 100_000];
 const ID: &str = "long-runner";
 /// Write buffers of the store to try; 0 is the store's own choice.
-const BUFFERS: [u64; 3] = [0, 4 << 20, 1 << 20];
+const BUFFERS: [u64; 2] = [0, 1 << 20];
 const PARTS: [&str; 3] = ["open", "build", "signal"];
 
 pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
