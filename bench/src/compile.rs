@@ -20,11 +20,9 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
             durable.cargo(command)?;
             plain.cargo(command)?;
             let mut turns = Turns::default();
-            for _ in 0..options.most_rounds() {
+            let rounds = options.rounds();
+            while turns.go_on(&rounds) {
                 turns.add(durable.cargo(command)?, plain.cargo(command)?);
-                if turns.quiet() >= options.quiet_rounds() {
-                    break;
-                }
             }
             let found = turns.compare(1);
             let (durable_cpu, plain_cpu) = (found.cpu_us / 1e6, found.floor_cpu_us / 1e6);

@@ -93,7 +93,8 @@ impl<W: Workflow> Load<W> {
 
         let (mut turns, mut groups, mut latencies_ms, mut bytes) = (Turns::default(), Vec::new(), Vec::new(), 0);
         let mut before = engine.stats();
-        for round in 0..options.most_rounds() {
+        let (rounds, mut round) = (options.rounds(), 0);
+        while turns.go_on(&rounds) {
             runtime.block_on(self.run(&recorded, round))?;
             let trace = recorder.take();
             bytes += trace.bytes();
@@ -107,9 +108,7 @@ impl<W: Workflow> Load<W> {
             if is_quiet {
                 latencies_ms.extend(latencies.iter().map(|latency| latency.as_secs_f64() * 1e3));
             }
-            if turns.quiet() >= options.quiet_rounds() {
-                break;
-            }
+            round += 1;
         }
         let bytes = bytes as f64 / (groups.len() * self.count) as f64;
         runtime.block_on(engine.shutdown());

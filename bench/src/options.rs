@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 pub(crate) const USAGE: &str = "usage: bench [all|w1|w2|w3|w4|w7|compile].. [--quick] [--json FILE] [--folder FOLDER]
 
@@ -75,8 +76,32 @@ impl Options {
         if self.quick { 5 } else { 11 }
     }
 
-    /// How many rounds are tried to get them.
-    pub(crate) fn most_rounds(&self) -> usize {
-        if self.quick { 12 } else { 40 }
+    /// Decides when the rounds of one figure end.
+    pub(crate) fn rounds(&self) -> Rounds {
+        Rounds {
+            wanted: self.quiet_rounds(),
+            most: if self.quick { 12 } else { 40 },
+            limit: Duration::from_secs(if self.quick { 10 } else { 25 }),
+            start: Instant::now(),
+        }
+    }
+}
+
+/// The rounds of one figure: until enough of them were quiet, within limits.
+#[derive(Debug)]
+pub(crate) struct Rounds {
+    wanted: usize,
+    most: usize,
+    limit: Duration,
+    start: Instant,
+}
+
+/// So many rounds are taken in any case.
+const LEAST: usize = 5;
+
+impl Rounds {
+    /// Whether there is another round, after `done` of which `quiet` were quiet.
+    pub(crate) fn go_on(&self, done: usize, quiet: usize) -> bool {
+        quiet < self.wanted && done < self.most && (done < LEAST || self.start.elapsed() < self.limit)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use workflow_runtime::store::EmbeddedStore;
+use workflow_runtime::store::{Durability, EmbeddedStore};
 use workflow_runtime::{InstanceId, InstanceStatus, WorkflowEngine};
 
 use crate::Failure;
@@ -84,17 +84,18 @@ fn measure(options: &Options, report: &mut Report, buffer: u64) -> Result<(), Fa
     Ok(())
 }
 
-fn open(folder: &Path, buffer: u64) -> Result<EmbeddedStore, Failure> {
-    let mut builder = EmbeddedStore::builder(folder);
+fn open(folder: &Path, buffer: u64, durability: Durability) -> Result<EmbeddedStore, Failure> {
+    let mut builder = EmbeddedStore::builder(folder).durability(durability);
     if buffer > 0 {
         builder = builder.write_buffer_bytes(buffer);
     }
     Ok(builder.open()?)
 }
 
-/// The process that is killed.
+/// The process that is killed. It does not sync each step: that writes the same bytes, a killed process loses none of
+/// them, and 100,000 syncs may take minutes.
 pub(crate) fn park(folder: &Path, steps: u64, buffer: u64) -> Result<(), Failure> {
-    let store = open(folder, buffer)?;
+    let store = open(folder, buffer, Durability::Relaxed)?;
     runtime()?.block_on(async {
         let engine = WorkflowEngine::<steps_then_wait>::builder().store(store).build().await?;
         let handle = engine.start(steps_then_wait(steps, Payload::new())).id(ID).await?;
@@ -114,7 +115,7 @@ pub(crate) fn complete(folder: &Path, buffer: u64) -> Result<(), Failure> {
         start = Instant::now();
         elapsed
     };
-    let store = open(folder, buffer)?;
+    let store = open(folder, buffer, Durability::Synced)?;
     let mut times = vec![part()];
     runtime()?.block_on(async {
         let engine = WorkflowEngine::<steps_then_wait>::builder().store(store).build().await?;

@@ -67,13 +67,11 @@ fn measure<W: Workflow<Output = usize>>(
     // Speed: each size in turns with the smallest.
     for (bytes, size) in &SIZES[1..] {
         let mut turns = Turns::default();
-        for _ in 0..options.most_rounds() {
+        let rounds = options.rounds();
+        while turns.go_on(&rounds) {
             let (_, large) = once(STEPS, *bytes)?;
             let (_, small) = once(STEPS, SIZES[0].0)?;
             turns.add(large, small);
-            if turns.quiet() >= options.quiet_rounds() {
-                break;
-            }
         }
         let found = turns.compare(STEPS);
         let name = format!("W7 {size} live in a `{what}`, beside 1 KiB");

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::options::Rounds;
+
 /// The middle value; the mean of the two middle ones of an even number.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
@@ -118,9 +120,9 @@ impl Turns {
         is_quiet(&(engine, floor))
     }
 
-    /// How many rounds were quiet so far.
-    pub(crate) fn quiet(&self) -> usize {
-        self.rounds.iter().filter(|round| is_quiet(round)).count()
+    /// Whether another round is wanted.
+    pub(crate) fn go_on(&self, rounds: &Rounds) -> bool {
+        rounds.go_on(self.rounds.len(), self.rounds.iter().filter(|round| is_quiet(round)).count())
     }
 
     /// Compares the rounds in which other processes left both cores alone; `count` units of work were done in each.
