@@ -6,9 +6,13 @@
 
 mod attributes;
 mod body;
+mod cfg;
+mod codes;
 mod diag;
 mod signature;
 mod task;
+#[cfg(test)]
+mod tests;
 mod workflow;
 
 use proc_macro::TokenStream;
@@ -30,7 +34,7 @@ use proc_macro::TokenStream;
 /// Awaited outside of a workflow a task just runs.
 #[proc_macro_attribute]
 pub fn task(attributes: TokenStream, item: TokenStream) -> TokenStream {
-    task::expand(attributes.into(), item.into()).into()
+    task::expand(&attributes.into(), &item.into()).into()
 }
 
 /// Compiles an async function into a checked, resumable state machine.
@@ -44,5 +48,5 @@ pub fn task(attributes: TokenStream, item: TokenStream) -> TokenStream {
 /// Inside the body, `#[point("name")]` on a statement names its await, which is otherwise named after what it awaits.
 #[proc_macro_attribute]
 pub fn workflow(attributes: TokenStream, item: TokenStream) -> TokenStream {
-    workflow::expand(attributes.into(), item.into()).into()
+    workflow::expand(&attributes.into(), &item.into()).into()
 }

@@ -3,7 +3,7 @@
 use proc_macro2::Ident;
 use quote::ToTokens;
 use syn::spanned::Spanned;
-use syn::{FnArg, ItemFn, Pat, ReturnType, Safety, Type, parse_quote};
+use syn::{Attribute, FnArg, ItemFn, Pat, ReturnType, Safety, Type, parse_quote};
 
 use crate::diag::Diagnostics;
 
@@ -151,4 +151,41 @@ pub(crate) fn show(ty: &Type) -> String {
         .replace("& ", "&")
         .replace(" :: ", "::")
         .replace(" ,", ",")
+}
+
+/// The user's attributes, by where they belong.
+pub(crate) struct Attributes {
+    /// For the function that makes a call.
+    pub(crate) call: Vec<Attribute>,
+    /// For the function as it was written.
+    pub(crate) code: Vec<Attribute>,
+    /// Lints that the user allows, for other generated code.
+    pub(crate) allowed: Vec<Attribute>,
+}
+
+/// Sorts a function's attributes. An `#[expect]` stays with the code only: elsewhere the lint may not come up, so it is
+/// allowed there.
+pub(crate) fn attributes(attrs: &[Attribute]) -> Attributes {
+    let mut sorted = Attributes {
+        call: Vec::new(),
+        code: Vec::new(),
+        allowed: Vec::new(),
+    };
+    for attr in attrs {
+        let is = |names: &[&str]| names.iter().any(|name| attr.path().is_ident(name));
+        if is(&["doc", "deprecated", "must_use"]) {
+            sorted.call.push(attr.clone());
+        } else if is(&["allow", "expect"]) {
+            let mut allowed = attr.clone();
+            if let syn::Meta::List(list) = &mut allowed.meta {
+                list.path = Ident::new("allow", list.path.span()).into();
+            }
+            sorted.call.push(allowed.clone());
+            sorted.allowed.push(allowed);
+            sorted.code.push(attr.clone());
+        } else {
+            sorted.code.push(attr.clone());
+        }
+    }
+    sorted
 }

@@ -3,10 +3,10 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, ItemFn, Lifetime, PatType, Type, TypeReference, parse_quote};
+use syn::{FnArg, ItemFn, Lifetime, PatType, Type, TypeReference, parse_quote};
 
 use crate::diag::Diagnostics;
-use crate::{attributes, body, signature};
+use crate::{attributes, body, cfg, signature};
 
 /// What a parameter of a task is for.
 enum Param {
@@ -25,7 +25,7 @@ enum Param {
 }
 
 /// Expands `#[task(attributes)] item`.
-pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     let function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
         Err(error) => {
@@ -40,8 +40,11 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
             return quote!(#errors #item);
         }
     };
+    if let Some(split) = cfg::split(&function, &cfg::attribute("task", arguments)) {
+        return split;
+    }
     let mut diagnostics = Diagnostics::default();
-    let attributes = attributes::task(attributes, &mut diagnostics);
+    let attributes = attributes::task(arguments.clone(), &mut diagnostics);
     signature::check(&function, "task", !attributes.blocking, &mut diagnostics);
     let params: Vec<Param> = function
         .sig
@@ -162,10 +165,7 @@ fn items(
         .as_ref()
         .map_or_else(|| body::text(ident), syn::LitStr::value);
     let output = signature::output(function);
-    let (docs, others): (Vec<&Attribute>, Vec<&Attribute>) = function
-        .attrs
-        .iter()
-        .partition(|attr| attr.path().is_ident("doc"));
+    let signature::Attributes { call: attrs, .. } = signature::attributes(&function.attrs);
     let input_doc = format!("The input of the task [`{ident}`](fn@{ident}), and the type that names it.");
 
     let (mut fields, mut owned, mut arguments) = (Vec::new(), Vec::new(), Vec::new());
@@ -201,14 +201,14 @@ fn items(
     let run = if broken {
         quote!(::core::unreachable!("this task did not compile"))
     } else {
-        run(function, attributes, params, &fields, &context)
+        run(function, params, &fields, &context)
     };
     let output_span = output.span();
     let output_type = quote_spanned!(output_span=> type Output = #output;);
 
     quote! {
-        #(#docs)*
-        #(#others)*
+        #(#attrs)*
+        #[allow(clippy::used_underscore_binding)]
         #vis fn #ident(#(#arguments),*) -> ::workflow_runtime::TaskCall<#ident> { #call }
 
         #[doc = #input_doc]
@@ -226,6 +226,7 @@ fn items(
             }
         }
 
+        #[allow(clippy::used_underscore_binding)]
         impl ::workflow_runtime::Task for #ident {
             const NAME: &'static str = #name;
             #output_type
@@ -299,15 +300,9 @@ fn options(attributes: &attributes::TaskAttributes) -> TokenStream {
 }
 
 /// Calls the function as it was written, with its arguments taken from the input and the context.
-fn run(
-    function: &ItemFn,
-    attributes: &attributes::TaskAttributes,
-    params: &[Param],
-    fields: &[&Ident],
-    context: &Ident,
-) -> TokenStream {
+fn run(function: &ItemFn, params: &[Param], fields: &[&Ident], context: &Ident) -> TokenStream {
     let mut inner = function.clone();
-    inner.attrs.retain(|attr| !attr.path().is_ident("doc"));
+    inner.attrs = signature::attributes(&function.attrs).code;
     inner.vis = syn::Visibility::Inherited;
     let name = Ident::new("__as_written", Span::mixed_site());
     inner.sig.ident = name.clone();
@@ -318,8 +313,8 @@ fn run(
         Param::Borrowed { field, .. } => quote!(&#field),
     });
     let awaited = function.sig.asyncness.is_some().then(|| quote!(.await));
-    let _ = attributes;
     quote! {
+        #[allow(clippy::unused_async)]
         #inner
         let Self { #(#fields),* } = self;
         #name(#(#arguments),*) #awaited

@@ -2,14 +2,14 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Attribute, FnArg, ItemFn, parse_quote};
+use syn::{FnArg, ItemFn, parse_quote};
 
 use crate::body::{self, Param};
 use crate::diag::Diagnostics;
-use crate::{attributes, signature};
+use crate::{attributes, cfg, signature};
 
 /// Expands `#[workflow(attributes)] item`.
-pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     let function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
         Err(error) => {
@@ -24,8 +24,11 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
             return quote!(#errors #item);
         }
     };
+    if let Some(split) = cfg::split(&function, &cfg::attribute("workflow", arguments)) {
+        return split;
+    }
     let mut diagnostics = Diagnostics::default();
-    let attributes = attributes::workflow(attributes, &mut diagnostics);
+    let attributes = attributes::workflow(arguments.clone(), &mut diagnostics);
     signature::check(&function, "workflow", true, &mut diagnostics);
     let params = params(&function, &mut diagnostics);
     let output = signature::output(&function);
@@ -43,18 +46,23 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
     let name = attributes
         .name
         .map_or_else(|| body::text(ident), |name| name.value());
-    let (docs, others): (Vec<&Attribute>, Vec<&Attribute>) = function
-        .attrs
+    let signature::Attributes { call, code, allowed } = signature::attributes(&function.attrs);
+    let code = code
         .iter()
-        .partition(|attr| attr.path().is_ident("doc"));
+        .filter(|attr| !attr.path().is_ident("allow") && !attr.path().is_ident("expect"));
     let fields: Vec<_> = params.iter().map(|(field, _)| field).collect();
     let types: Vec<_> = params.iter().map(|(_, param)| &param.ty).collect();
     let input_doc = format!("The input of the workflow [`{ident}`](fn@{ident}), and the type that names it.");
-    let (points, run) = match &compiled {
-        Some(compiled) => (compiled.points.clone(), compiled.run.clone()),
+    let (points, items, run) = match &compiled {
+        Some(compiled) => (
+            compiled.points.clone(),
+            compiled.items.clone(),
+            compiled.run.clone(),
+        ),
         // With a mistake in the body the item survives, so that its callers are not in error as well.
         None => (
             Vec::new(),
+            TokenStream::new(),
             quote!(::core::unreachable!("this workflow did not compile")),
         ),
     };
@@ -68,8 +76,9 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         #errors
         #editor
 
-        #(#docs)*
-        #(#others)*
+        #(#call)*
+        #(#code)*
+        #[allow(clippy::used_underscore_binding)]
         #vis fn #ident(#(#fields: #types),*) -> ::workflow_runtime::WorkflowCall<#ident> {
             ::workflow_runtime::WorkflowCall::new(#ident { #(#fields),* })
         }
@@ -77,12 +86,17 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
         #[doc = #input_doc]
         #[allow(non_camel_case_types)]
         #[derive(
-            ::core::fmt::Debug,
             ::workflow_runtime::__private::serde::Serialize,
             ::workflow_runtime::__private::serde::Deserialize,
         )]
         #[serde(crate = "::workflow_runtime::__private::serde")]
         #vis struct #ident { #(#fields: #types),* }
+
+        impl ::core::fmt::Debug for #ident {
+            fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                formatter.debug_struct(#name).finish_non_exhaustive()
+            }
+        }
 
         #[allow(
             clippy::all,
@@ -97,24 +111,29 @@ pub(crate) fn expand(attributes: TokenStream, item: TokenStream) -> TokenStream 
             unused_parens,
             unused_variables,
         )]
-        impl ::workflow_runtime::Workflow for #ident {
-            const NAME: &'static str = #name;
-            const POINTS: &'static [&'static str] = &[#(#points),*];
-            type Output = #output;
+        #(#allowed)*
+        const _: () = {
+            #items
 
-            fn failure(__output: &Self::Output) -> ::core::option::Option<::std::string::String> {
-                #[allow(unused_imports)]
-                use ::workflow_runtime::__private::{AnyOutput as _, OpaqueOutput as _, ResultOutput as _};
-                (&&&::workflow_runtime::__private::Output(__output)).__failure()
-            }
+            impl ::workflow_runtime::Workflow for #ident {
+                const NAME: &'static str = #name;
+                const POINTS: &'static [&'static str] = &[#(#points),*];
+                type Output = #output;
 
-            #async_token fn run(
-                #input: ::core::option::Option<Self>,
-                #context: &mut ::workflow_runtime::WorkflowContext,
-            ) -> #output {
-                #run
+                fn failure(__output: &Self::Output) -> ::core::option::Option<::std::string::String> {
+                    #[allow(unused_imports)]
+                    use ::workflow_runtime::__private::{AnyOutput as _, OpaqueOutput as _, ResultOutput as _};
+                    (&&&::workflow_runtime::__private::Output(__output)).__failure()
+                }
+
+                #async_token fn run(
+                    #input: ::core::option::Option<Self>,
+                    #context: &mut ::workflow_runtime::WorkflowContext,
+                ) -> #output {
+                    #run
+                }
             }
-        }
+        };
     }
 }
 

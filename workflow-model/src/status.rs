@@ -32,6 +32,21 @@ pub enum InstanceStatus {
         /// The error's message.
         error: String,
     },
+    /// It was asked to stop, and has stopped.
+    Cancelled {
+        /// Why, in the words of whoever asked.
+        reason: String,
+    },
+    /// It was ended at once, whatever it was doing.
+    Terminated {
+        /// Why, in the words of whoever did it.
+        reason: String,
+    },
+    /// It does not go on until somebody resumes it.
+    Paused {
+        /// Why, in the words of whoever paused it.
+        reason: String,
+    },
     /// It cannot go on until somebody repairs the cause; nothing of it is lost.
     Blocked {
         /// What stands in the way.
@@ -50,8 +65,8 @@ impl InstanceStatus {
     /// ```
     pub fn is_closed(&self) -> bool {
         match self {
-            Self::Completed | Self::Failed { .. } => true,
-            Self::Running { .. } | Self::Waiting { .. } | Self::Blocked { .. } => false,
+            Self::Completed | Self::Failed { .. } | Self::Cancelled { .. } | Self::Terminated { .. } => true,
+            Self::Running { .. } | Self::Waiting { .. } | Self::Paused { .. } | Self::Blocked { .. } => false,
         }
     }
 }
@@ -64,6 +79,9 @@ impl fmt::Display for InstanceStatus {
             Self::Waiting { point, on } => write!(f, "waiting at point `{point}` for {on}"),
             Self::Completed => f.write_str("completed"),
             Self::Failed { error } => write!(f, "failed: {error}"),
+            Self::Cancelled { reason } => write!(f, "cancelled: {reason}"),
+            Self::Terminated { reason } => write!(f, "terminated: {reason}"),
+            Self::Paused { reason } => write!(f, "paused: {reason}"),
             Self::Blocked { reason } => write!(f, "blocked: {reason}"),
         }
     }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use crate::context::Run;
 use crate::halt::Halt;
+use crate::run::Run;
 use crate::task::{Task, TaskFailure, TaskOptions};
 use crate::task_context::{Cancellation, TaskContext};
 
@@ -31,6 +31,7 @@ pub(crate) async fn run<T: Task>(
         instance: attempt.run.id.clone(),
         token: attempt.run.token,
         step: attempt.run.step,
+        scope: attempt.run.scope.to_string(),
         task: attempt.task,
         attempt: attempt.number,
         deadline: attempt.options.timeout().and_then(|limit| Instant::now().checked_add(limit)),
@@ -60,6 +61,10 @@ pub(crate) async fn run<T: Task>(
             () = core.stopped() => {
                 cancellation.cancel();
                 return Err(Halt::Shutdown);
+            }
+            () = attempt.run.hot.cancelled() => {
+                cancellation.cancel();
+                return Err(Halt::Cancelled { reason: String::new() });
             }
             () = at(deadline) => {
                 cancellation.cancel();

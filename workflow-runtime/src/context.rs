@@ -9,19 +9,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::oneshot;
-use workflow_model::{BlockedReason, InstanceId, codec};
+use workflow_model::codec;
 
 use crate::Durable;
-use crate::engine::core::Core;
-use crate::engine::hot::Hot;
-use crate::engine::core::Message;
-use crate::engine::start::StartError;
+use crate::engine::hot::Verb;
 use crate::halt::{Halt, HaltSlot};
-use crate::keys::Kind;
 use crate::operation::{Description, Operation, Parking, Prepared};
-use crate::record::{self, AttemptsRecord, StateRecord, StateWriter, Stored, Value};
-use crate::store::{self, Batch, Condition, Verdict, Write};
+use crate::record::{StateRecord, StateWriter, Stored, Value};
+use crate::run::Run;
+use crate::store::{Batch, Write};
 
 /// Values of at least this many bytes are written as records of their own, once, when they do not change.
 const LARGE: usize = 1024;
@@ -45,32 +41,6 @@ pub struct WorkflowContext {
     sides: Vec<Side>,
     next_side: u32,
     new_sides: Vec<(u32, Bytes)>,
-}
-
-/// What an instance has when it really runs.
-pub(crate) struct Run {
-    pub(crate) core: Arc<Core>,
-    pub(crate) hot: Arc<Hot>,
-    pub(crate) id: InstanceId,
-    pub(crate) token: u64,
-    pub(crate) step: u64,
-    /// The value of the ready record, as far as this instance knows; `None` when there is none.
-    pub(crate) ready: Option<Bytes>,
-    pub(crate) attempts: Option<AttemptsRecord>,
-    pub(crate) starting: Option<Starting>,
-    /// Messages that are stored and not received yet, as of the last look.
-    inbox: Vec<Message>,
-    /// Records that the next batch removes.
-    pub(crate) obsolete: Vec<Bytes>,
-    state_key: Bytes,
-    ready_key: Bytes,
-}
-
-/// The part of the first batch that makes the instance exist.
-pub(crate) struct Starting {
-    pub(crate) conditions: Vec<Condition>,
-    pub(crate) writes: Vec<Write>,
-    pub(crate) reply: oneshot::Sender<Result<(), StartError>>,
 }
 
 /// A stored state, on its way back into variables.
@@ -260,22 +230,40 @@ impl WorkflowContext {
             if let Some((variable, error)) = self.save_error.take() {
                 return Err(Halt::Unencodable { variable, error });
             }
-            let mut parking = operation.parking();
-            if let Parking::Message(signal) = parking {
-                let run = self.run()?;
+            let run = self.run()?;
+            run.fresh = true;
+            let mut parking = operation.parking(run)?;
+            if let Parking::Message(signal) = &parking {
                 run.look_at_messages().await?;
                 if run.has_message(signal) {
                     parking = Parking::None;
                 }
             }
-            self.commit_step(state.finish(), parking).await?;
+            let mut batch = self.step_batch(state.finish())?;
+            operation.enlist(self.run()?, &mut batch)?;
+            self.commit_step(batch, parking).await?;
         }
-        operation.perform(self, encoded).await
+        match operation.perform(self, encoded).await {
+            Err(Halt::Cancelled { .. }) => {
+                let run = self.run()?;
+                let reason = run.hot.ordered(|verb| verb == Verb::Cancel).map(|order| order.reason).unwrap_or_default();
+                match O::cancelled(&reason) {
+                    Some(output) => {
+                        // The code knows now; the next step removes the order.
+                        run.obsolete.extend(run.hot.take_cancel().map(|order| order.key));
+                        Ok(output)
+                    }
+                    None => Err(Halt::Cancelled { reason }),
+                }
+            }
+            outcome => outcome,
+        }
     }
 
     // Batches.
 
-    async fn commit_step(&mut self, state: Bytes, parking: Parking) -> Result<(), Halt> {
+    /// The batch of this step, without what its operation adds.
+    fn step_batch(&mut self, state: Bytes) -> Result<Batch, Halt> {
         self.state_bytes = state.len() + 32;
         let new_sides = std::mem::take(&mut self.new_sides);
         let Some(run) = &mut self.run else { return Err(Halt::Described) };
@@ -292,11 +280,13 @@ impl WorkflowContext {
             }
             keep
         });
-        if let Parking::Timer(due_ms) = parking {
-            batch.writes.push(Write::Put(run.core.keys.timer(&run.id, due_ms), Bytes::new()));
-        }
-        let stays_ready = parking == Parking::None;
-        run.commit_ready(batch, stays_ready).await
+        Ok(batch)
+    }
+
+    async fn commit_step(&mut self, mut batch: Batch, parking: Parking) -> Result<(), Halt> {
+        let run = self.run()?;
+        parking.enlist(run, &mut batch);
+        run.commit_ready(batch, parking == Parking::None).await
     }
 
     // Variables.
@@ -312,213 +302,6 @@ impl WorkflowContext {
         match variables.iter().find(|(other, _)| other == name) {
             Some((_, encoded)) => Ok(encoded.clone()),
             None => Err(Halt::undecodable(name, "the stored state has no such variable")),
-        }
-    }
-}
-
-impl Run {
-    pub(crate) fn new(core: Arc<Core>, hot: Arc<Hot>, id: InstanceId, token: u64) -> Self {
-        let (state_key, ready_key) = (core.keys.of(Kind::State, &id), core.keys.of(Kind::Ready, &id));
-        Run {
-            core,
-            hot,
-            id,
-            token,
-            step: 0,
-            ready: None,
-            attempts: None,
-            starting: None,
-            inbox: Vec::new(),
-            obsolete: Vec::new(),
-            state_key,
-            ready_key,
-        }
-    }
-
-    /// A batch under this engine's fence, with what the last step left to remove, and the start if it is the first one.
-    pub(crate) fn batch(&mut self) -> Batch {
-        let mut batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
-        if let Some(starting) = &mut self.starting {
-            batch.conditions.append(&mut starting.conditions);
-            batch.writes.append(&mut starting.writes);
-        }
-        if self.attempts.take().is_some() {
-            self.obsolete.push(self.core.keys.of(Kind::Attempts, &self.id));
-        }
-        batch.writes.extend(self.obsolete.drain(..).map(Write::Delete));
-        batch
-    }
-
-    /// Commits a batch that leaves the instance ready, or waiting for something outside of it. An instance that waits
-    /// must not miss a message: the ready record, which a sender changes, is removed only if it is as it was read.
-    async fn commit_ready(&mut self, mut batch: Batch, stays_ready: bool) -> Result<(), Halt> {
-        let guard = batch.conditions.len();
-        match (&self.ready, stays_ready) {
-            (None, true) => {
-                batch.writes.push(Write::Put(self.ready_key.clone(), Bytes::new()));
-                self.ready = Some(Bytes::new());
-            }
-            (Some(value), false) => {
-                batch.conditions.push(Condition::Equals(self.ready_key.clone(), value.clone()));
-                batch.writes.push(Write::Delete(self.ready_key.clone()));
-            }
-            _ => {}
-        }
-        match self.commit(batch).await? {
-            None => {
-                if !stays_ready {
-                    self.ready = None;
-                }
-                Ok(())
-            }
-            Some((index, mut batch)) if index == guard => {
-                // A message came in the meantime: stay ready, and look at it.
-                batch.conditions.truncate(guard);
-                batch.writes.retain(|write| !matches!(write, Write::Delete(key) if *key == self.ready_key));
-                match self.commit(batch).await? {
-                    None => {
-                        self.hot.set_unread();
-                        self.look_at_messages().await
-                    }
-                    Some(_) => Err(Halt::Fenced),
-                }
-            }
-            Some(_) => Err(Halt::Fenced),
-        }
-    }
-
-    async fn refresh_inbox(&mut self) -> Result<(), Halt> {
-        let messages = self.core.read_messages(&self.id).await.map_err(Halt::Store)?;
-        self.ready = self.core.read_one(&self.ready_key).await.map_err(Halt::Store)?;
-        self.inbox = messages.into_iter().filter(|message| !self.obsolete.contains(&message.key)).collect();
-        Ok(())
-    }
-
-    /// Reads the messages if there may be new ones.
-    pub(crate) async fn look_at_messages(&mut self) -> Result<(), Halt> {
-        let mut failures = 0;
-        while self.hot.take_unread() {
-            match self.refresh_inbox().await {
-                Ok(()) => {}
-                Err(Halt::Store(error)) if !matches!(error, store::Error::Corrupt(_)) => {
-                    self.hot.set_unread();
-                    failures += 1;
-                    self.core.wait_for_store(failures).await?;
-                }
-                Err(halt) => return Err(halt),
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn has_message(&self, signal: &str) -> bool {
-        self.inbox.iter().any(|message| message.signal == signal)
-    }
-
-    /// Takes the first message with this name; the next batch removes its record.
-    pub(crate) fn take_message(&mut self, signal: &str) -> Option<Message> {
-        let index = self.inbox.iter().position(|message| message.signal == signal)?;
-        let message = self.inbox.remove(index);
-        self.obsolete.push(message.key.clone());
-        Some(message)
-    }
-
-    /// Commits a batch. While the store is unavailable this waits and tries again, except for an instance's first
-    /// batch, whose caller gets the error. A failed condition other than the fence is given back with the batch.
-    pub(crate) async fn commit(&mut self, mut batch: Batch) -> Result<Option<(usize, Batch)>, Halt> {
-        let starting = self.starting.take();
-        let mut failures = 0;
-        loop {
-            let answer = self.core.committer.commit(batch).await;
-            let error = match answer.result {
-                Ok(Verdict::Applied) => {
-                    if let Some(starting) = starting {
-                        // A caller who went away has started the instance all the same.
-                        let _ = starting.reply.send(Ok(()));
-                    }
-                    self.core.counters.committed();
-                    return Ok(None);
-                }
-                Ok(Verdict::Conflict(0)) => {
-                    if let Some(starting) = starting {
-                        let _ = starting.reply.send(Err(StartError::Fenced));
-                    }
-                    return Err(Halt::Fenced);
-                }
-                Ok(Verdict::Conflict(index)) => {
-                    if let Some(starting) = starting {
-                        let _ = starting.reply.send(Err(StartError::AlreadyExists { id: self.id.clone() }));
-                        return Err(Halt::NotStarted);
-                    }
-                    return Ok(Some((index, answer.batch)));
-                }
-                Err(error) => error,
-            };
-            if let Some(starting) = starting {
-                let _ = starting.reply.send(Err(StartError::Store(error)));
-                return Err(Halt::NotStarted);
-            }
-            if matches!(error, store::Error::TooLarge { .. }) {
-                return Err(Halt::Unencodable { variable: "the state".to_owned(), error: error.to_string() });
-            }
-            batch = answer.batch;
-            failures += 1;
-            self.core.wait_for_store(failures).await?;
-        }
-    }
-
-    /// Stores failed attempts of the pending task; with a timer the instance waits outside of the memory.
-    pub(crate) async fn store_attempts(&mut self, attempts: AttemptsRecord) -> Result<(), Halt> {
-        let key = self.core.keys.of(Kind::Attempts, &self.id);
-        let mut batch = self.batch();
-        // The record is replaced, not removed.
-        batch.writes.retain(|write| !matches!(write, Write::Delete(other) if *other == key));
-        batch.writes.push(Write::Put(key, record::encode(&attempts)));
-        if attempts.timer {
-            batch.writes.push(Write::Put(self.core.keys.timer(&self.id, attempts.due_ms), Bytes::new()));
-        }
-        let stays_ready = !attempts.timer;
-        self.attempts = Some(attempts);
-        self.commit_ready(batch, stays_ready).await
-    }
-
-    /// Waits for the time of the next attempt.
-    pub(crate) async fn pause_until(&mut self, due_ms: u64, timer: bool) -> Result<(), Halt> {
-        self.wait_until(due_ms).await?;
-        if timer {
-            self.obsolete.push(self.core.keys.timer(&self.id, due_ms));
-        }
-        Ok(())
-    }
-
-    /// Ends the instance, or blocks it.
-    pub(crate) async fn close(
-        &mut self,
-        outcome: &record::OutcomeRecord,
-        sides: Vec<Bytes>,
-    ) -> Result<(), Halt> {
-        self.look_at_messages().await?;
-        let mut batch = self.batch();
-        batch.writes.push(Write::Put(self.core.keys.of(Kind::Outcome, &self.id), record::encode(outcome)));
-        let (mut open, mut ready) = (false, false);
-        if let record::End::Blocked { reason } = &outcome.end {
-            open = true;
-            // Another version of the program may be able to read it: it is looked at again by the next one.
-            ready = matches!(reason, BlockedReason::Undecodable { .. });
-        }
-        if !open {
-            if self.step > 0 {
-                batch.writes.push(Write::Delete(self.state_key.clone()));
-            }
-            batch.writes.extend(sides.into_iter().map(Write::Delete));
-            batch.writes.extend(self.inbox.drain(..).map(|message| Write::Delete(message.key)));
-        }
-        if self.ready.is_some() && !ready {
-            batch.writes.push(Write::Delete(self.ready_key.clone()));
-        }
-        match self.commit(batch).await? {
-            None => Ok(()),
-            Some(_) => Err(Halt::Fenced),
         }
     }
 }

@@ -27,10 +27,18 @@ pub enum Halt {
     Panicked { message: String },
     /// The process died too often while this step was pending.
     Poisoned { point: String, crashes: u32 },
+    /// It was asked to stop, and the pending await cannot tell its code.
+    Cancelled { reason: String },
+    /// It was ended from outside.
+    Terminated { reason: String },
+    /// It was paused from outside.
+    Paused { reason: String },
     /// Its first batch was refused; the caller knows.
     NotStarted,
     /// It waits, and left the memory.
     Evicted,
+    /// The id of a child is taken by another instance.
+    IdTaken,
     /// The engine shuts down.
     Shutdown,
     /// Another engine has taken over.
@@ -66,6 +74,10 @@ impl Halt {
             Halt::Unencodable { variable, error } => BlockedReason::Unencodable { variable, error },
             Halt::TaskFailed { task, error } => BlockedReason::TaskFailed { task, error },
             Halt::Poisoned { point, crashes } => BlockedReason::Poison { point, crashes },
+            Halt::IdTaken => BlockedReason::TaskFailed {
+                task: "start of a child workflow".to_owned(),
+                error: "another instance has the child's id; give the child another one".to_owned(),
+            },
             Halt::Panicked { message } => BlockedReason::Panicked { message },
             Halt::Store(store::Error::Corrupt(error)) => {
                 BlockedReason::Undecodable { variable: "a record".to_owned(), error }

@@ -23,12 +23,18 @@ pub(crate) enum Kind {
     State = b's',
     /// A large value, written once: `id 00 number`.
     Side = b'c',
-    /// Failed attempts of the pending task.
+    /// The result of a branch that has ended: `id 00 scope`.
+    Branch = b'b',
+    /// Failed attempts of the pending task; those of a branch: `id 00 scope`.
     Attempts = b'a',
     /// The instance has something to do now.
     Ready = b'r',
     /// A message that was not received yet: `id 00 time count`.
     Message = b'm',
+    /// The output that an operator gives in the place of the pending task's.
+    Given = b'g',
+    /// A request that was accepted: `id 00 token name`.
+    Request = b'q',
     /// A timer: `time id`.
     Timer = b'd',
 }
@@ -61,13 +67,8 @@ impl Keys {
         0..self.shards
     }
 
-    /// FNV-1a, folded: stable over builds and platforms, which `std`'s hashers do not promise.
     pub(crate) fn shard(&self, id: &InstanceId) -> u16 {
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-        for byte in id.as_str().as_bytes() {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        hash ^= hash >> 32;
+        let hash = hash(id.as_str().as_bytes());
         u16::try_from(hash % u64::from(self.shards)).unwrap_or(0)
     }
 
@@ -100,10 +101,30 @@ impl Keys {
         key.freeze()
     }
 
+    /// A record of a branch.
+    pub(crate) fn scoped(&self, kind: Kind, id: &InstanceId, scope: &[u8]) -> Bytes {
+        let mut key = self.numbered(kind, id, scope.len());
+        key.put_slice(scope);
+        key.freeze()
+    }
+
+    /// The last part of a key from [`scoped`](Keys::scoped).
+    pub(crate) fn scope_of<'k>(&self, id: &InstanceId, key: &'k [u8]) -> Option<&'k [u8]> {
+        key.get(self.prefix.len() + 3 + id.as_str().len() + 1..)
+    }
+
     pub(crate) fn message(&self, id: &InstanceId, time_ms: u64, count: u64) -> Bytes {
         let mut key = self.numbered(Kind::Message, id, 16);
         key.put_u64(time_ms);
         key.put_u64(count);
+        key.freeze()
+    }
+
+    /// A named request to the run of an instance that has this token.
+    pub(crate) fn request(&self, id: &InstanceId, token: u64, name: &str) -> Bytes {
+        let mut key = self.numbered(Kind::Request, id, 8 + name.len());
+        key.put_u64(token);
+        key.put_slice(name.as_bytes());
         key.freeze()
     }
 
@@ -158,6 +179,20 @@ impl Keys {
     pub(crate) fn side_of(key: &[u8]) -> Option<u32> {
         key.last_chunk::<4>().map(|number| u32::from_be_bytes(*number))
     }
+}
+
+/// FNV-1a, folded: stable over builds and platforms, which `std`'s hashers do not promise.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash ^ (hash >> 32)
+}
+
+/// The value of a ready record that a message changes: the end of the message's key, which no other message has.
+pub(crate) fn nonce(message: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(&message[message.len().saturating_sub(16)..])
 }
 
 /// The smallest key behind `key`.

@@ -39,9 +39,11 @@
 
 mod attempt;
 mod backoff;
+mod child;
 mod context;
 mod engine;
 mod halt;
+mod join;
 mod keys;
 mod operation;
 pub mod prelude;
@@ -49,20 +51,28 @@ pub mod prelude;
 #[path = "private/mod.rs"]
 pub mod __private;
 mod record;
+mod run;
 mod signal;
 pub mod store;
 mod task;
 mod task_context;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod workflow;
 
 pub use workflow_macros::{task, workflow};
 pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId};
 
 pub use backoff::{BackoffConfig, RetryPolicy};
+pub use child::{ChildHandle, StartChild};
 pub use context::WorkflowContext;
 pub use engine::{
-    BuildError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, RetryError, ShutdownReport,
-    SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
+    BuildError, ControlError, EngineBuilder, EngineStats, ExistingId, ListFilter, Page, ResultError, SendSignal,
+    ShutdownReport, SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
+};
+pub use join::{
+    Either2, Either3, Either4, Either5, Either6, Either7, Either8, Cancellable, Cancelled, Elapsed, Join, JoinAll, OperationExt, Select, Timeout,
+    TryJoin, join_all,
 };
 pub use operation::{IntoDuration, Operation, Receive, Sleep, receive, sleep};
 pub use signal::Signal;

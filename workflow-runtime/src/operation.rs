@@ -1,5 +1,6 @@
 //! What a workflow can await: tasks, timers, signals.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
@@ -8,9 +9,12 @@ use workflow_model::codec;
 
 use crate::attempt::{self, Attempt};
 use crate::context::WorkflowContext;
+use crate::run::Run;
+use crate::store::{Batch, Write};
+use crate::engine::Entry;
 use crate::halt::Halt;
 use crate::record::AttemptsRecord;
-use crate::task::{Input, StateRequirement, Task, TaskCall};
+use crate::task::{Input, StateRequirement, Task, TaskCall, TaskFailure};
 use crate::{Durable, Signal};
 
 /// A pause before the next attempt that is at least this long is a timer in the store: the instance leaves the memory.
@@ -41,8 +45,23 @@ pub trait Operation: Sized + Send {
 
     /// Whether the instance waits for something outside of it.
     #[doc(hidden)]
-    fn parking(&self) -> Parking {
-        Parking::None
+    fn parking(&self, run: &Run) -> Result<Parking, Halt> {
+        let _ = run;
+        Ok(Parking::None)
+    }
+
+    /// Adds what is written together with the step.
+    #[doc(hidden)]
+    fn enlist(&self, run: &Run, batch: &mut Batch) -> Result<(), Halt> {
+        let _ = (run, batch);
+        Ok(())
+    }
+
+    /// What the await gives when the instance was asked to stop; `None` when its type cannot say so.
+    #[doc(hidden)]
+    fn cancelled(reason: &str) -> Option<Self::Output> {
+        let _ = reason;
+        None
     }
 
     /// Does it; the record of the step is durable.
@@ -56,14 +75,23 @@ pub trait Operation: Sized + Send {
 
 /// What an instance waits for, outside of it.
 #[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parking {
     /// Nothing.
     None,
     /// A message of this name.
-    Message(&'static str),
+    Message(Cow<'static, str>),
     /// A time, in milliseconds since the Unix epoch.
     Timer(u64),
+}
+
+impl Parking {
+    /// Adds the timer that ends the wait.
+    pub(crate) fn enlist(&self, run: &Run, batch: &mut Batch) {
+        if let Parking::Timer(due_ms) = self {
+            batch.writes.push(Write::Put(run.core.keys.timer(&run.id, *due_ms), Bytes::new()));
+        }
+    }
 }
 
 /// What the operations of a workflow want from the engine.
@@ -72,6 +100,7 @@ pub enum Parking {
 pub struct Description {
     pub(crate) tasks: Vec<(&'static str, Vec<StateRequirement>)>,
     pub(crate) operations: Vec<(usize, String)>,
+    pub(crate) children: Vec<Entry>,
 }
 
 /// An operation with its encoding, ready to be stored.
@@ -108,7 +137,7 @@ impl<O: Operation> Prepared<O> {
 }
 
 /// Writes `kind name-length name`.
-fn write_head(out: &mut Vec<u8>, kind: u8, name: &str) {
+pub(crate) fn write_head(out: &mut Vec<u8>, kind: u8, name: &str) {
     out.push(kind);
     let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&length.to_be_bytes());
@@ -132,21 +161,46 @@ pub(crate) fn describe_encoded(encoded: &[u8]) -> String {
             Some(due) => format!("timer due at {} ms", u64::from_be_bytes(*due)),
             None => "timer".to_owned(),
         },
+        Some((CHILD | CHILD_HANDLE, name, _)) => format!("child workflow `{name}`"),
+        Some((BRANCHES, name, _)) => name.to_owned(),
+        Some((CHILD_START, name, _)) => format!("start of child workflow `{name}`"),
         Some((RECEIVE, name, _)) => format!("signal `{name}`"),
         _ => "an unknown operation".to_owned(),
     }
 }
 
-/// Whether a stored operation is a task, which may run code of the user.
+/// Whether a stored operation is a task.
 pub(crate) fn is_task(encoded: &[u8]) -> bool {
     encoded.first() == Some(&TASK)
 }
 
+/// Whether a stored operation may run code of the user.
+pub(crate) fn runs_code(encoded: &[u8]) -> bool {
+    is_task(encoded) || has_branches(encoded)
+}
+
+/// Whether a stored operation has branches.
+pub(crate) fn has_branches(encoded: &[u8]) -> bool {
+    encoded.first() == Some(&BRANCHES)
+}
+
+/// When the timer of a stored operation is due, if it is one.
+pub(crate) fn timer_due(encoded: &[u8]) -> Option<u64> {
+    match read_head(encoded) {
+        Some((SLEEP, _, rest)) => rest.first_chunk::<8>().map(|due| u64::from_be_bytes(*due)),
+        _ => None,
+    }
+}
+
 const TASK: u8 = b't';
+pub(crate) const BRANCHES: u8 = b'j';
+pub(crate) const CHILD: u8 = b'c';
+pub(crate) const CHILD_START: u8 = b'b';
+pub(crate) const CHILD_HANDLE: u8 = b'h';
 const SLEEP: u8 = b's';
 const RECEIVE: u8 = b'm';
 
-fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a [u8], String> {
+pub(crate) fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a [u8], String> {
     match read_head(encoded) {
         Some((found, other, rest)) if found == kind && other == name => Ok(rest),
         _ => {
@@ -182,26 +236,32 @@ impl<T: Task> Operation for TaskCall<T> {
         Ok(TaskCall { input: Input::Encoded(Ok(Bytes::copy_from_slice(input))) })
     }
 
+    fn cancelled(reason: &str) -> Option<T::Output> {
+        let failure = TaskFailure::Cancelled { task: T::NAME.to_owned(), reason: reason.to_owned() };
+        T::from_failure(failure).ok()
+    }
+
     async fn perform(self, context: &mut WorkflowContext, encoded: Bytes) -> Result<T::Output, Halt> {
         let run = context.run()?;
         let options = T::options();
         let input = expect(&encoded, TASK, T::NAME).map_err(|error| Halt::undecodable("the operation", error))?;
         let decode = || codec::decode::<T>(input).map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error));
+        if let Some(given) = run.take_given() {
+            return codec::decode(&given)
+                .map_err(|error| Halt::undecodable(&format!("the given output of `{}`", T::NAME), error));
+        }
         let mut first = match self.input {
             Input::Value(task) => Some(task),
             Input::Encoded(_) => None,
         };
-        let mut failed = match &run.attempts {
-            Some(attempts) if attempts.step == run.step => attempts.failed,
-            _ => 0,
-        };
-        if let Some((due_ms, timer)) =
-            run.attempts.as_ref().filter(|_| failed > 0).map(|attempts| (attempts.due_ms, attempts.timer))
-        {
-            run.pause_until(due_ms, timer).await?;
+        let earlier = run.attempts().filter(|attempts| attempts.failed > 0);
+        let mut failed = earlier.as_ref().map_or(0, |attempts| attempts.failed);
+        if let Some(attempts) = earlier {
+            run.pause_until(attempts.due_ms, attempts.timer).await?;
         }
         loop {
             run.core.check_running()?;
+            run.check_cancelled()?;
             let task = match first.take() {
                 Some(task) => task,
                 None => decode()?,
@@ -318,8 +378,8 @@ impl Operation for Sleep {
         Ok(Sleep { duration: Ok(Duration::ZERO), due_ms: u64::from_be_bytes(*due) })
     }
 
-    fn parking(&self) -> Parking {
-        Parking::Timer(self.due_ms)
+    fn parking(&self, _: &Run) -> Result<Parking, Halt> {
+        Ok(Parking::Timer(self.due_ms))
     }
 
     async fn perform(self, context: &mut WorkflowContext, _: Bytes) -> Result<(), Halt> {
@@ -379,8 +439,8 @@ impl<S: Signal + Durable> Operation for Receive<S> {
         Ok(receive())
     }
 
-    fn parking(&self) -> Parking {
-        Parking::Message(S::NAME)
+    fn parking(&self, _: &Run) -> Result<Parking, Halt> {
+        Ok(Parking::Message(S::NAME.into()))
     }
 
     async fn perform(self, context: &mut WorkflowContext, _: Bytes) -> Result<S, Halt> {

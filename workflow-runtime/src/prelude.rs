@@ -1,6 +1,6 @@
 //! Everything that a program with workflows usually names: `use workflow_runtime::prelude::*;`.
 
 pub use crate::{
-    BackoffConfig, ExistingId, RetryPolicy, Signal, State, Task, TaskContext, TaskFailure, WorkflowEngine,
-    WorkflowHandle, receive, sleep, task, workflow, workflows,
+    BackoffConfig, Cancelled, Elapsed, ExistingId, OperationExt, RetryPolicy, Signal, State, Task, TaskContext, TaskFailure, WorkflowEngine,
+    WorkflowHandle, join_all, receive, sleep, task, workflow, workflows,
 };

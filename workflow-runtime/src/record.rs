@@ -4,7 +4,7 @@
 
 use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
-use workflow_model::{BlockedReason, codec};
+use workflow_model::{BlockedReason, InstanceId, codec};
 
 /// The first byte of a state record.
 const STATE_VERSION: u8 = 1;
@@ -18,6 +18,9 @@ pub(crate) struct InstanceRecord {
     pub(crate) created_ms: u64,
     #[serde(with = "blob")]
     pub(crate) input: Bytes,
+    /// The instance that waits for this one's outcome.
+    #[serde(default)]
+    pub(crate) parent: Option<InstanceId>,
 }
 
 /// How an instance ended, or why it is blocked.
@@ -36,6 +39,25 @@ pub(crate) enum End {
     Completed,
     Failed { error: String },
     Blocked { reason: BlockedReason },
+    Cancelled { reason: String },
+    Terminated { reason: String },
+    Paused { reason: String },
+}
+
+impl End {
+    /// Whether the instance can go on.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, End::Blocked { .. } | End::Paused { .. })
+    }
+}
+
+/// What a child tells its parent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum ChildEnd {
+    /// It returned this output.
+    Output(#[serde(with = "blob")] Bytes),
+    /// It was stopped, for this reason.
+    Stopped(String),
 }
 
 /// The failed attempts of the pending task.
@@ -51,6 +73,14 @@ pub(crate) struct AttemptsRecord {
     /// Whether a timer record wakes the instance then.
     pub(crate) timer: bool,
     pub(crate) error: String,
+}
+
+/// The output that an operator gives in the place of the pending task's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct GivenRecord {
+    pub(crate) step: u64,
+    #[serde(with = "blob")]
+    pub(crate) output: Bytes,
 }
 
 /// A message that waits to be received.

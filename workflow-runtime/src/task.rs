@@ -129,6 +129,14 @@ pub enum TaskFailure {
         /// The panic's message.
         message: String,
     },
+    /// The instance was asked to stop.
+    #[error("task `{task}` was cancelled: {reason}")]
+    Cancelled {
+        /// The task's name.
+        task: String,
+        /// Why, in the words of whoever asked.
+        reason: String,
+    },
     /// The attempt took longer than the task's timeout.
     #[error("task `{task}` did not finish within {limit:?}")]
     TimedOut {

@@ -32,6 +32,8 @@ pub struct TaskContext {
     pub(crate) instance: InstanceId,
     pub(crate) token: u64,
     pub(crate) step: u64,
+    /// The branch of a join or select that the task belongs to; empty outside of one.
+    pub(crate) scope: String,
     pub(crate) task: &'static str,
     pub(crate) attempt: u32,
     pub(crate) deadline: Option<Instant>,
@@ -46,6 +48,7 @@ impl TaskContext {
             instance: detached_id(),
             token: 0,
             step: 0,
+            scope: String::new(),
             task,
             attempt: 1,
             deadline: None,
@@ -81,7 +84,7 @@ impl TaskContext {
     /// A key that names this step of this instance: the same in each attempt and after each restart, and never that of
     /// another step. Hand it to services that drop duplicates.
     pub fn idempotency_key(&self) -> String {
-        format!("{}-{:016x}-{}", self.instance, self.token, self.step)
+        format!("{}-{:016x}-{}{}", self.instance, self.token, self.step, self.scope)
     }
 
     /// When this attempt will be given up.

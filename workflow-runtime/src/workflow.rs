@@ -33,12 +33,13 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sized + 'static {
 #[must_use = "a workflow does nothing unless it is started: `engine.start(..)`"]
 pub struct WorkflowCall<W> {
     pub(crate) input: W,
+    pub(crate) id: Option<String>,
 }
 
 impl<W: Workflow> WorkflowCall<W> {
     /// A call with these arguments.
     pub fn new(input: W) -> Self {
-        WorkflowCall { input }
+        WorkflowCall { input, id: None }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Refuses what cannot be compiled into a state machine, all mistakes at once, before anything is lowered.
 
+use std::collections::BTreeSet;
+
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Block, Expr, Pat};
+use syn::{Attribute, Block, Expr, Pat, Stmt};
 
 use super::macros;
 use crate::diag::Diagnostics;
@@ -21,18 +23,81 @@ enum Place {
 struct Checker<'a> {
     diagnostics: &'a mut Diagnostics,
     place: Place,
+    /// Awaits seen so far.
+    awaits: usize,
+    /// Names given by `#[point("..")]`.
+    names: BTreeSet<String>,
 }
 
-/// Checks where awaits stand in the body.
-pub(crate) fn body(block: &Block, diagnostics: &mut Diagnostics) {
-    Checker {
-        diagnostics,
-        place: Place::Body,
+/// Checks where awaits stand in the body; the answer holds the names that `#[point("..")]` gives.
+pub(crate) fn body(block: &Block, diagnostics: &mut Diagnostics) -> BTreeSet<String> {
+    let mut checker = Checker::new(diagnostics);
+    checker.visit_block(block);
+    checker.names
+}
+
+impl<'a> Checker<'a> {
+    fn new(diagnostics: &'a mut Diagnostics) -> Self {
+        Checker {
+            diagnostics,
+            place: Place::Body,
+            awaits: 0,
+            names: BTreeSet::new(),
+        }
     }
-    .visit_block(block);
-}
 
-impl Checker<'_> {
+    /// Visits code that exists only as a copy.
+    fn copy(&mut self, place: Place, expr: &Expr) {
+        let mut inner = Checker {
+            place,
+            ..Checker::new(self.diagnostics)
+        };
+        inner.visit_expr(expr);
+        self.awaits += inner.awaits;
+    }
+
+    /// Checks the `#[point("..")]` of a statement that holds `awaits` awaits.
+    fn points(&mut self, attrs: &[Attribute], awaits: usize) {
+        for attr in attrs.iter().filter(|attr| attr.path().is_ident("point")) {
+            let name = match attr.parse_args::<syn::LitStr>() {
+                Ok(name) if !name.value().is_empty() => name,
+                _ => {
+                    self.diagnostics.error(
+                        attr.path().span(),
+                        "W0020",
+                        "`#[point]` needs a name that is not empty",
+                        "write `#[point(\"name\")]`",
+                    );
+                    continue;
+                }
+            };
+            let value = name.value();
+            match awaits {
+                0 => self.diagnostics.error(
+                    name.span(),
+                    "W0021",
+                    format!("`#[point(\"{value}\")]` stands on a statement without an `.await`"),
+                    "remove the attribute, or move it to the statement that awaits",
+                ),
+                1 => {
+                    if !self.names.insert(value.clone()) {
+                        self.diagnostics.error(
+                            name.span(),
+                            "W0022",
+                            format!("two points have the name `{value}`"),
+                            "give each point a name of its own: stored instances find their line by it",
+                        );
+                    }
+                }
+                _ => self.diagnostics.error(
+                    name.span(),
+                    "W0023",
+                    format!("`#[point(\"{value}\")]` stands on a statement with {awaits} awaits: it is not clear which one it names"),
+                    "put each `.await` into a statement of its own, and the attribute on the one that it names",
+                ),
+            }
+        }
+    }
     fn within(&mut self, place: Place, visit: impl FnOnce(&mut Self)) {
         let before = std::mem::replace(&mut self.place, place);
         visit(self);
@@ -80,9 +145,27 @@ impl Checker<'_> {
 }
 
 impl<'ast> Visit<'ast> for Checker<'_> {
+    fn visit_stmt(&mut self, stmt: &'ast Stmt) {
+        let before = self.awaits;
+        visit::visit_stmt(self, stmt);
+        let awaits = self.awaits - before;
+        match stmt {
+            Stmt::Local(local) => self.points(&local.attrs, awaits),
+            Stmt::Macro(stmt) => self.points(&stmt.attrs, awaits),
+            Stmt::Expr(expr, _) => {
+                let mut expr = expr.clone();
+                if let Some(attrs) = super::expression_attributes(&mut expr) {
+                    self.points(attrs, awaits);
+                }
+            }
+            Stmt::Item(_) => {}
+        }
+    }
+
     fn visit_expr(&mut self, expr: &'ast Expr) {
         match expr {
             Expr::Await(inner) => {
+                self.awaits += 1;
                 self.refuse(inner.await_token.span);
                 self.visit_expr(&inner.base);
             }
@@ -120,37 +203,24 @@ impl<'ast> Visit<'ast> for Checker<'_> {
 
     fn visit_macro(&mut self, mac: &'ast syn::Macro) {
         match macros::parse(mac) {
+            // The parsed arguments are a copy, which lives as long as this visit only.
             Some(macros::Known::List { args, eager, .. }) => {
                 for (index, arg) in args.iter().enumerate() {
-                    // The parsed arguments are a copy, which lives as long as this visit only.
                     let place = if index < eager {
                         self.place
                     } else {
                         Place::LazyMessage
                     };
-                    let mut inner = Checker {
-                        diagnostics: &mut *self.diagnostics,
-                        place,
-                    };
-                    inner.visit_expr(arg);
+                    self.copy(place, arg);
                 }
             }
             Some(macros::Known::Repeat { value, count }) => {
-                let mut inner = Checker {
-                    diagnostics: &mut *self.diagnostics,
-                    place: self.place,
-                };
-                inner.visit_expr(&value);
-                inner.visit_expr(&count);
+                self.copy(self.place, &value);
+                self.copy(self.place, &count);
             }
             Some(macros::Known::Matches { scrutinee, guard, .. }) => {
-                let mut inner = Checker {
-                    diagnostics: &mut *self.diagnostics,
-                    place: self.place,
-                };
-                inner.visit_expr(&scrutinee);
-                inner.place = Place::Guard;
-                guard.iter().for_each(|guard| inner.visit_expr(guard));
+                self.copy(self.place, &scrutinee);
+                guard.iter().for_each(|guard| self.copy(Place::Guard, guard));
             }
             None => {
                 if let Some(span) = macros::await_token(&mac.tokens) {

@@ -28,6 +28,8 @@ pub(crate) struct Graph {
 /// A transition: the state it leads to, and the way to it through the sequences of the state that it leaves.
 struct Edge {
     to: StateId,
+    /// It starts in the middle of a loop.
+    jump: bool,
     path: Vec<(SeqId, Slot)>,
 }
 
@@ -72,6 +74,15 @@ pub(crate) fn analyze(body: &Body) -> Graph {
 fn collect(body: &Body, seq: SeqId, path: &mut Vec<(SeqId, Slot)>, found: &mut Vec<Edge>) {
     let content = body.seq(seq);
     for (slot, node) in content.nodes.iter().enumerate() {
+        for jump in node.jumps() {
+            let mut path = path.clone();
+            path.push((seq, slot));
+            found.push(Edge {
+                to: jump.state,
+                jump: true,
+                path,
+            });
+        }
         if let Node::LetElse { otherwise, .. } = node {
             path.push((seq, slot));
             collect(body, *otherwise, path, found);
@@ -82,6 +93,7 @@ fn collect(body: &Body, seq: SeqId, path: &mut Vec<(SeqId, Slot)>, found: &mut V
     match &content.end {
         End::Goto { state, .. } | End::Point { state, .. } => found.push(Edge {
             to: *state,
+            jump: false,
             path: path.clone(),
         }),
         End::If { then, otherwise, .. } => {
@@ -139,15 +151,17 @@ impl Graph {
             .filter(|state| self.inner.contains(state))
         {
             let mut ways = Vec::new();
+            let mut jumps = false;
             for (from, edges) in edges {
                 for edge in edges.iter().filter(|edge| edge.to == join) {
                     let mut way = places.get(from).cloned().unwrap_or_default();
                     way.extend(&edge.path);
                     ways.push(way);
+                    jumps |= edge.jump;
                 }
             }
             let [first, others @ ..] = &ways[..] else { continue };
-            if others.is_empty() {
+            if others.is_empty() && !jumps {
                 places.insert(join, first.clone());
                 continue;
             }

@@ -5,6 +5,7 @@
 //! emitted as one piece of structured Rust, so that references and temporaries live there as they do in the source.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use proc_macro2::{Ident, Span};
 use syn::{Attribute, Expr, Item, Pat, Stmt, Type};
@@ -38,6 +39,8 @@ pub(crate) struct Binding {
     pub(crate) ident: Ident,
     pub(crate) mutable: bool,
     pub(crate) kind: BindingKind,
+    /// The type that a `let` without a value writes down.
+    pub(crate) ty: Option<Type>,
     /// A `_name` that nothing mentions lives to the end of its scope, as guards do.
     pub(crate) scoped: bool,
 }
@@ -49,8 +52,28 @@ pub(crate) struct Effects {
     pub(crate) uses: Bindings,
     /// Variables that are assigned anew, on every path, before any such mention.
     pub(crate) kills: Bindings,
+    /// Variables whose scope ends behind the code.
+    pub(crate) ends: Vec<BindingId>,
 }
 
+/// A jump out of a loop that is emitted as it was written, to a place that is not. The loop holds `__jump!(n)` there,
+/// where `n` is the jump's index in its node.
+pub(crate) struct Jump {
+    pub(crate) state: StateId,
+    pub(crate) value: Option<Expr>,
+    /// The loop as it was written.
+    pub(crate) source: Rc<Source>,
+}
+
+/// A loop that is emitted as it was written.
+pub(crate) struct Source {
+    /// Its tokens.
+    pub(crate) text: String,
+    /// Names that it binds: a jump out of it must not mention them.
+    pub(crate) binds: BTreeSet<String>,
+}
+
+/// A piece of plain code that does not jump, or only as its list of jumps says.
 pub(crate) enum Node {
     Let {
         attrs: Vec<Attribute>,
@@ -58,6 +81,7 @@ pub(crate) enum Node {
         init: Option<Expr>,
         effects: Effects,
         defs: Vec<BindingId>,
+        jumps: Vec<Jump>,
     },
     LetElse {
         attrs: Vec<Attribute>,
@@ -70,11 +94,19 @@ pub(crate) enum Node {
     Stmt {
         stmt: Stmt,
         effects: Effects,
+        jumps: Vec<Jump>,
     },
     /// A scope ends: variables declared in it are dropped when nothing else keeps them.
-    Leave {
-        scoped: Vec<BindingId>,
-    },
+    Leave { scoped: Vec<BindingId> },
+}
+
+impl Node {
+    pub(crate) fn jumps(&self) -> &[Jump] {
+        match self {
+            Node::Let { jumps, .. } | Node::Stmt { jumps, .. } => jumps,
+            Node::LetElse { .. } | Node::Leave { .. } => &[],
+        }
+    }
 }
 
 pub(crate) struct Arm {
@@ -157,6 +189,11 @@ pub(crate) struct Body {
     pub(crate) states: Vec<State>,
     pub(crate) points: Vec<Point>,
     pub(crate) items: Vec<Item>,
+    /// The fields of the input, with the variables that they become.
+    pub(crate) params: Vec<(Ident, BindingId)>,
+    /// Bindings that need a name of their own, as far as lowering can tell: their name means something else where their
+    /// scope has ended in the source, but not in the emitted code.
+    pub(crate) conflicts: BTreeSet<usize>,
 }
 
 impl Body {

@@ -10,10 +10,14 @@ use super::ir::{BindingId, BindingKind, Bindings, Body, Effects, End, Node, SeqI
 pub(crate) struct Liveness {
     /// For each state, the variables that it is entered with (its arriving value is not among them).
     pub(crate) live: Vec<Bindings>,
+    /// For each stage, the variables that its code mentions.
+    pub(crate) mentioned: BTreeMap<StateId, Bindings>,
     /// For each stage, variables that its code assigns before reading, but does not declare.
     pub(crate) deferred: BTreeMap<StateId, Bindings>,
     /// Bindings that shadow a variable of the same name that is live behind them.
     pub(crate) conflicts: BTreeSet<usize>,
+    /// Loops, by their tokens, that hide the name of a variable that their jumps carry.
+    pub(crate) apart: BTreeSet<String>,
 }
 
 pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
@@ -40,10 +44,13 @@ pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
     }
     let mut result = Liveness {
         live: analysis.live.clone(),
+        mentioned: BTreeMap::new(),
         deferred: BTreeMap::new(),
-        conflicts: BTreeSet::new(),
+        conflicts: body.conflicts.clone(),
+        apart: BTreeSet::new(),
     };
     analysis.conflicts(graph, &mut result);
+    analysis.hidden(&mut result);
     result.defer(body, graph);
     result
 }
@@ -85,6 +92,14 @@ fn mark_scoped(body: &mut Body) {
             && flow::text(&binding.ident).starts_with('_')
             && !mentioned.contains(&id)
             && !params.contains(&id);
+    }
+    let Body { seqs, bindings, .. } = body;
+    for seq in seqs {
+        if let End::Goto { effects, .. } | End::Return { effects, .. } = &mut seq.end {
+            effects
+                .uses
+                .extend(effects.ends.iter().filter(|id| bindings[id.0].scoped));
+        }
     }
 }
 
@@ -156,8 +171,28 @@ impl Analysis<'_> {
                     live
                 }
             };
+            for jump in node.jumps() {
+                live.extend(&self.live[jump.state.0]);
+            }
         }
         live
+    }
+
+    fn hidden(&self, result: &mut Liveness) {
+        let jumps = self
+            .body
+            .seqs
+            .iter()
+            .flat_map(|seq| &seq.nodes)
+            .flat_map(Node::jumps);
+        for jump in jumps {
+            let mut carried = self.live[jump.state.0]
+                .iter()
+                .map(|id| flow::text(&self.body.binding(*id).ident));
+            if carried.any(|name| jump.source.binds.contains(&name)) {
+                result.apart.insert(jump.source.text.clone());
+            }
+        }
     }
 
     fn conflicts(&self, graph: &Graph, result: &mut Liveness) {
@@ -193,7 +228,15 @@ impl Liveness {
             let mut waiting = vec![body.state(state).body];
             while let Some(seq) = waiting.pop() {
                 if seen.insert(seq) {
-                    region(body, graph, seq, &mut mentioned, &mut declared, &mut waiting);
+                    region(
+                        body,
+                        graph,
+                        &self.live,
+                        seq,
+                        &mut mentioned,
+                        &mut declared,
+                        &mut waiting,
+                    );
                 }
             }
             let deferred: Bindings = mentioned.difference(&declared).copied().collect();
@@ -206,6 +249,7 @@ impl Liveness {
                     .extend(clash.filter(|other| **other > *id).map(|other| other.0));
             }
             self.deferred.insert(state, deferred);
+            self.mentioned.insert(state, mentioned);
         }
     }
 }
@@ -214,15 +258,17 @@ impl Liveness {
 fn region(
     body: &Body,
     graph: &Graph,
+    live: &[Bindings],
     seq: SeqId,
     mentioned: &mut Bindings,
     declared: &mut Bindings,
     inner: &mut Vec<SeqId>,
 ) {
     let seq = body.seq(seq);
+    let mut noted = Bindings::new();
     let mut note = |effects: &Effects| {
-        mentioned.extend(&effects.uses);
-        mentioned.extend(&effects.kills);
+        noted.extend(&effects.uses);
+        noted.extend(&effects.kills);
     };
     for node in &seq.nodes {
         match node {
@@ -244,11 +290,23 @@ fn region(
             Node::Leave { .. } => {}
         }
     }
+    for jump in seq.nodes.iter().flat_map(Node::jumps) {
+        mentioned.extend(&live[jump.state.0]);
+        if graph.inner.contains(&jump.state) {
+            declared.extend(body.state(jump.state).value);
+            inner.push(body.state(jump.state).body);
+        }
+    }
     match &seq.end {
         End::Diverges => {}
-        End::Return { effects, .. } | End::Point { effects, .. } => note(effects),
+        End::Return { effects, .. } => note(effects),
+        End::Point { state, effects, .. } => {
+            note(effects);
+            mentioned.extend(&live[state.0]);
+        }
         End::Goto { state, effects, .. } => {
             note(effects);
+            mentioned.extend(&live[state.0]);
             if graph.inner.contains(state) {
                 declared.extend(body.state(*state).value);
                 inner.push(body.state(*state).body);
@@ -274,4 +332,5 @@ fn region(
             }
         }
     }
+    mentioned.extend(noted);
 }

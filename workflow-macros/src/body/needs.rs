@@ -97,6 +97,16 @@ pub(crate) fn expr(expr: &Expr, labels: &[String], in_loop: bool) -> bool {
     finder.found
 }
 
+/// Does `expr` await?
+pub(crate) fn awaits(expr: &Expr) -> bool {
+    let mut finder = Finder {
+        awaits: true,
+        ..Finder::default()
+    };
+    finder.visit_expr(expr);
+    finder.found
+}
+
 /// Must `stmt` be lowered?
 pub(crate) fn stmt(stmt: &Stmt, labels: &[String], in_loop: bool) -> bool {
     let mut finder = Finder {

@@ -1,5 +1,7 @@
 //! The names that a pattern binds.
 
+use std::collections::BTreeSet;
+
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{Ident, Pat, PatIdent};
@@ -41,6 +43,20 @@ pub(crate) fn bound(pat: &Pat) -> Vec<Bound> {
     }
     let mut collector = Collector(Vec::new());
     collector.visit_pat(pat);
+    collector.0
+}
+
+/// The names that patterns anywhere inside of `expr` bind.
+pub(crate) fn all_bound(expr: &syn::Expr) -> BTreeSet<String> {
+    struct Collector(BTreeSet<String>);
+    impl<'ast> Visit<'ast> for Collector {
+        fn visit_pat_ident(&mut self, pat: &'ast PatIdent) {
+            self.0.insert(super::text(&pat.ident));
+            visit::visit_pat_ident(self, pat);
+        }
+    }
+    let mut collector = Collector(BTreeSet::new());
+    collector.visit_expr(expr);
     collector.0
 }
 

@@ -127,7 +127,7 @@ impl Core {
             clock: Clock { base_ms: AtomicU64::new(now_ms), start: Instant::now() },
             waiters: Mutex::default(),
             stop: Stop::default(),
-            message_count: AtomicU64::new(0),
+            message_count: AtomicU64::new(parts.epoch << 32),
             // Unique among all engines that ever open this store: the epoch is.
             tokens: AtomicU64::new(parts.epoch << 32),
         })

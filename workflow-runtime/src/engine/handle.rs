@@ -1,16 +1,18 @@
 //! A started instance, as its starter sees it.
 
 use std::fmt;
+use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use workflow_model::{BlockedReason, InstanceId, InstanceStatus, codec};
+use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InvalidId, codec};
 
 use super::core::{Core, decode};
 use super::runner;
 use crate::Signal;
-use crate::keys::Kind;
+use crate::keys::{self, Kind};
 use crate::operation;
 use crate::record::{self, End, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord};
 use crate::store::{self, Batch, Condition, Verdict, Write};
@@ -27,6 +29,22 @@ pub enum ResultError {
         id: InstanceId,
         /// What stands in the way.
         reason: BlockedReason,
+    },
+    /// The instance was asked to stop, and has stopped.
+    #[error("the instance `{id}` was cancelled: {reason}")]
+    Cancelled {
+        /// The instance.
+        id: InstanceId,
+        /// Why.
+        reason: String,
+    },
+    /// The instance was ended from outside.
+    #[error("the instance `{id}` was terminated: {reason}")]
+    Terminated {
+        /// The instance.
+        id: InstanceId,
+        /// Why.
+        reason: String,
     },
     /// There is no such instance.
     #[error("there is no instance `{id}`")]
@@ -69,6 +87,9 @@ pub enum SignalError {
         /// The id.
         id: InstanceId,
     },
+    /// The request's name breaks a rule.
+    #[error("the request id is refused: {0}")]
+    RequestId(InvalidId),
     /// The message cannot be stored.
     #[error("the message cannot be stored: {0}")]
     Unencodable(String),
@@ -117,6 +138,10 @@ impl<W: Workflow> WorkflowHandle<W> {
         let outcome = self.outcome().await?;
         match outcome.end {
             End::Blocked { reason } => Err(ResultError::Blocked { id: self.id.clone(), reason }),
+            End::Cancelled { reason } => Err(ResultError::Cancelled { id: self.id.clone(), reason }),
+            End::Terminated { reason } | End::Paused { reason } => {
+                Err(ResultError::Terminated { id: self.id.clone(), reason })
+            }
             End::Completed | End::Failed { .. } => codec::decode(&outcome.output)
                 .map_err(|error| ResultError::Output { id: self.id.clone(), error: error.to_string() }),
         }
@@ -126,7 +151,13 @@ impl<W: Workflow> WorkflowHandle<W> {
         // Asked for before the look, so that an end in between is not missed.
         let waiting = self.core.wait_for_outcome(&self.id);
         if let Some(outcome) = self.core.read_outcome(&self.id).await? {
-            return Ok(outcome);
+            // One that an earlier program could not read may be on its way with this one.
+            let retried = matches!(outcome.end, End::Blocked { reason: BlockedReason::Undecodable { .. } })
+                && self.core.hot.contains(&self.id)
+                || matches!(outcome.end, End::Paused { .. });
+            if !retried {
+                return Ok(outcome);
+            }
         }
         let not_found = || ResultError::NotFound { id: self.id.clone() };
         let key = self.core.keys.of(Kind::Instance, &self.id);
@@ -149,41 +180,112 @@ impl<W: Workflow> WorkflowHandle<W> {
         status(&self.core, &self.id).await?.ok_or_else(|| ResultError::NotFound { id: self.id.clone() })
     }
 
-    /// Sends a message to the instance; it is durable when this returns.
+    /// Sends a message to the instance; it is durable when the returned [`SendSignal`] has been awaited.
     ///
-    /// # Errors
-    /// [`SignalError`] says why the message is not accepted.
-    pub async fn signal<S: Signal>(&self, message: S) -> Result<(), SignalError> {
-        let payload = codec::encode(&message).map_err(|error| SignalError::Unencodable(error.to_string()))?;
-        signal(&self.core, &self.id, S::NAME, payload.into()).await
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use workflow_runtime::prelude::*;
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Approval { by: String }
+    /// # impl Signal for Approval { const NAME: &'static str = "approval"; }
+    /// # #[workflow]
+    /// # async fn purchase() -> String { receive::<Approval>().await.by }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # let engine = WorkflowEngine::<purchase>::builder().in_memory().build().await.unwrap();
+    /// # let handle = engine.start(purchase()).await.unwrap();
+    /// // However often this request is repeated, the workflow gets one message.
+    /// handle.signal(Approval { by: "Ada".into() }).request_id("approval-17").await.unwrap();
+    /// # assert_eq!(handle.result().await.unwrap(), "Ada");
+    /// # });
+    /// ```
+    pub fn signal<S: Signal>(&self, message: S) -> SendSignal<'_> {
+        let payload = codec::encode(&message).map(Bytes::from).map_err(|error| error.to_string());
+        SendSignal { core: &self.core, id: &self.id, signal: S::NAME, payload, request_id: None }
+    }
+}
+
+/// A message that is about to be sent; await it.
+#[must_use = "nothing is sent unless this is awaited"]
+pub struct SendSignal<'a> {
+    core: &'a Arc<Core>,
+    id: &'a InstanceId,
+    signal: &'static str,
+    payload: Result<Bytes, String>,
+    request_id: Option<String>,
+}
+
+impl fmt::Debug for SendSignal<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SendSignal").field("id", &self.id).field("signal", &self.signal).finish_non_exhaustive()
+    }
+}
+
+impl SendSignal<'_> {
+    /// Names the request: a repetition of it is accepted and changes nothing, as long as the instance exists. 1 to 200
+    /// bytes without control characters.
+    pub fn request_id(mut self, request_id: impl Into<String>) -> Self {
+        self.request_id = Some(request_id.into());
+        self
+    }
+}
+
+impl<'a> IntoFuture for SendSignal<'a> {
+    type Output = Result<(), SignalError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let payload = self.payload.map_err(SignalError::Unencodable)?;
+            let request_id = match self.request_id {
+                None => None,
+                Some(request_id) => Some(InstanceId::new(request_id).map_err(SignalError::RequestId)?),
+            };
+            signal(self.core, self.id, self.signal, payload, request_id).await
+        })
     }
 }
 
 /// Stores a message and makes the instance look at it.
-pub(crate) async fn signal(core: &Arc<Core>, id: &InstanceId, name: &str, payload: Bytes) -> Result<(), SignalError> {
-    let count = core.next_message();
-    let key = core.keys.message(id, core.now_ms(), count);
+async fn signal(
+    core: &Arc<Core>,
+    id: &InstanceId,
+    name: &str,
+    payload: Bytes,
+    request_id: Option<InstanceId>,
+) -> Result<(), SignalError> {
+    let not_found = || SignalError::NotFound { id: id.clone() };
+    let closed = || SignalError::Closed { id: id.clone() };
+    let keys = [Kind::Instance, Kind::Outcome].map(|kind| core.keys.of(kind, id));
+    let found = core.store.get(&keys).await?;
+    let [Some(instance), outcome] = &found[..] else { return Err(not_found()) };
+    let mut conditions = vec![core.fence.clone(), Condition::Equals(keys[0].clone(), instance.clone())];
+    let mut writes = Vec::with_capacity(3);
+    let message = core.keys.message(id, core.now_ms(), core.next_message());
     let record = record::encode(&MessageRecord { signal: name.to_owned(), payload });
-    let outcome_key = core.keys.of(Kind::Outcome, id);
+    writes.push(Write::Put(message.clone(), record));
+    // The value tells a waiting instance's next batch that a message came.
+    writes.push(Write::Put(core.keys.of(Kind::Ready, id), keys::nonce(&message)));
+    if let Some(request_id) = request_id {
+        let instance: InstanceRecord = decode(&keys[0], instance)?;
+        let request = core.keys.request(id, instance.token, request_id.as_str());
+        if core.read_one(&request).await?.is_some() {
+            return Ok(());
+        }
+        conditions.push(Condition::Absent(request.clone()));
+        writes.push(Write::Put(request, Bytes::new()));
+    }
     // A blocked instance still takes messages; whoever repairs it finds them.
-    let mut conditions = vec![core.fence.clone(), Condition::Present(core.keys.of(Kind::Instance, id))];
-    match core.read_one(&outcome_key).await? {
-        None => conditions.push(Condition::Absent(outcome_key)),
+    match outcome {
+        None => conditions.push(Condition::Absent(keys[1].clone())),
         Some(value) => {
-            let outcome: OutcomeRecord = decode(&outcome_key, &value)?;
-            if !matches!(outcome.end, End::Blocked { .. }) {
-                return Err(SignalError::Closed { id: id.clone() });
+            if !decode::<OutcomeRecord>(&keys[1], value)?.end.is_open() {
+                return Err(closed());
             }
-            conditions.push(Condition::Equals(outcome_key, value));
+            conditions.push(Condition::Equals(keys[1].clone(), value.clone()));
         }
     }
-    // The value tells a waiting instance's next batch that a message came.
-    let ready = Bytes::copy_from_slice(&key[key.len() - 16..]);
-    let batch = Batch {
-        conditions,
-        writes: vec![Write::Put(key, record), Write::Put(core.keys.of(Kind::Ready, id), ready)],
-    };
-    match core.committer.commit(batch).await.result? {
+    let requested = conditions.len() == 4;
+    match core.committer.commit(Batch { conditions, writes }).await.result? {
         Verdict::Applied => {
             if !core.hot.tell(id) {
                 runner::activate(core, id.clone(), false);
@@ -191,8 +293,9 @@ pub(crate) async fn signal(core: &Arc<Core>, id: &InstanceId, name: &str, payloa
             Ok(())
         }
         Verdict::Conflict(0) => Err(SignalError::Fenced),
-        Verdict::Conflict(1) => Err(SignalError::NotFound { id: id.clone() }),
-        Verdict::Conflict(_) => Err(SignalError::Closed { id: id.clone() }),
+        // The same request, at the same moment.
+        Verdict::Conflict(2) if requested => Ok(()),
+        Verdict::Conflict(_) => Err(closed()),
     }
 }
 
@@ -214,6 +317,9 @@ pub(crate) fn ended(end: End) -> InstanceStatus {
         End::Completed => InstanceStatus::Completed,
         End::Failed { error } => InstanceStatus::Failed { error },
         End::Blocked { reason } => InstanceStatus::Blocked { reason },
+        End::Cancelled { reason } => InstanceStatus::Cancelled { reason },
+        End::Terminated { reason } => InstanceStatus::Terminated { reason },
+        End::Paused { reason } => InstanceStatus::Paused { reason },
     }
 }
 

@@ -6,9 +6,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 use workflow_model::InstanceId;
 
@@ -16,9 +18,45 @@ use workflow_model::InstanceId;
 #[derive(Debug)]
 pub(crate) struct Hot {
     pub(crate) notify: Notify,
-    /// Messages were stored since the instance last read them.
-    unread: AtomicBool,
+    /// How often the instance was told that there may be new messages.
+    told: AtomicU64,
     leave: AtomicBool,
+    control: Mutex<Option<Control>>,
+    /// Wakes the instance's task, whatever it is doing.
+    pub(crate) waker: AtomicWaker,
+}
+
+/// What an instance was told to do from outside.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    pub(crate) verb: Verb,
+    /// The stored message that says so.
+    pub(crate) key: Bytes,
+    pub(crate) reason: String,
+}
+
+/// Weaker verbs first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verb {
+    /// Its code is told at an await, and may clean up.
+    Cancel,
+    /// It stops until it is resumed.
+    Pause,
+    /// It ends at once.
+    Terminate,
+}
+
+impl Verb {
+    pub(crate) const ALL: [Verb; 3] = [Verb::Cancel, Verb::Pause, Verb::Terminate];
+
+    /// The name of the stored message; users' signals hold no control characters.
+    pub(crate) fn signal(self) -> &'static str {
+        match self {
+            Verb::Cancel => "\u{1}cancel",
+            Verb::Pause => "\u{1}pause",
+            Verb::Terminate => "\u{1}terminate",
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -26,24 +64,55 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hot {
-    /// Takes note that the instance reads its messages now.
-    pub(crate) fn take_unread(&self) -> bool {
-        self.unread.swap(false, Ordering::AcqRel)
+    /// How often the instance was told that there may be new messages.
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Ordering::Acquire)
     }
 
-    pub(crate) fn is_unread(&self) -> bool {
-        self.unread.load(Ordering::Acquire)
-    }
-
-    /// The messages could not be read.
-    pub(crate) fn set_unread(&self) {
-        self.unread.store(true, Ordering::Release);
+    /// Tells the instance that there may be new messages.
+    pub(crate) fn tell(&self) {
+        self.told.fetch_add(1, Ordering::AcqRel);
+        self.notify.notify_waiters();
     }
 
     /// Asks a waiting instance to leave the memory.
     fn ask_to_leave(&self) {
         self.leave.store(true, Ordering::Release);
-        self.notify.notify_one();
+        self.notify.notify_waiters();
+    }
+
+    /// Gives the instance an order, unless it has a stronger one.
+    pub(crate) fn order(&self, control: Control) {
+        let mut current = lock(&self.control);
+        if current.as_ref().is_none_or(|current| current.verb < control.verb) {
+            *current = Some(control);
+        }
+        drop(current);
+        self.notify.notify_waiters();
+        self.waker.wake();
+    }
+
+    /// The pending order, if it is of this kind.
+    pub(crate) fn ordered(&self, wanted: impl Fn(Verb) -> bool) -> Option<Control> {
+        lock(&self.control).as_ref().filter(|control| wanted(control.verb)).cloned()
+    }
+
+    /// The order to cancel has been passed on.
+    pub(crate) fn take_cancel(&self) -> Option<Control> {
+        lock(&self.control).take_if(|control| control.verb == Verb::Cancel)
+    }
+
+    /// Waits for an order to cancel.
+    pub(crate) async fn cancelled(&self) {
+        loop {
+            let notified = self.notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.ordered(|verb| verb == Verb::Cancel).is_some() {
+                return;
+            }
+            notified.await;
+        }
     }
 
     pub(crate) fn should_leave(&self) -> bool {
@@ -82,7 +151,7 @@ impl HotMap {
         if part.contains_key(id) {
             return None;
         }
-        let hot = Arc::new(Hot { notify: Notify::new(), unread: AtomicBool::new(unread), leave: AtomicBool::new(false) });
+        let hot = Arc::new(Hot { notify: Notify::new(), told: AtomicU64::new(u64::from(unread)), leave: AtomicBool::new(false), control: Mutex::default(), waker: AtomicWaker::new() });
         part.insert(id.clone(), hot.clone());
         Some(hot)
     }
@@ -99,8 +168,16 @@ impl HotMap {
     pub(crate) fn tell(&self, id: &InstanceId) -> bool {
         let part = self.part(id);
         let Some(hot) = part.get(id) else { return false };
-        hot.unread.store(true, Ordering::Release);
-        hot.notify.notify_one();
+        hot.tell();
+        true
+    }
+
+    /// Gives an instance an order that is committed; false when it is not in memory.
+    pub(crate) fn order(&self, id: &InstanceId, control: Control) -> bool {
+        let part = self.part(id);
+        let Some(hot) = part.get(id) else { return false };
+        hot.told.fetch_add(1, Ordering::AcqRel);
+        hot.order(control);
         true
     }
 
@@ -109,10 +186,10 @@ impl HotMap {
         self.part(id).remove(id);
     }
 
-    /// Removes a waiting instance unless it was told of something that it has not read.
-    pub(crate) fn try_leave(&self, id: &InstanceId, hot: &Hot) -> bool {
+    /// Removes a waiting instance unless it was told of something since `read_at`, when it last read its messages.
+    pub(crate) fn try_leave(&self, id: &InstanceId, hot: &Hot, read_at: u64) -> bool {
         let mut part = self.part(id);
-        if hot.unread.load(Ordering::Acquire) {
+        if hot.told() != read_at {
             return false;
         }
         part.remove(id);
@@ -134,7 +211,7 @@ impl HotMap {
     /// Wakes everything, so that it sees that the engine shuts down.
     pub(crate) fn wake_all(&self) {
         for part in &self.parts {
-            lock(part).values().for_each(|hot| hot.notify.notify_one());
+            lock(part).values().for_each(|hot| hot.notify.notify_waiters());
         }
     }
 }

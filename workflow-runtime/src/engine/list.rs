@@ -6,7 +6,7 @@ use workflow_model::{InstanceId, InstanceSummary};
 use super::core::{Core, decode};
 use super::handle;
 use crate::keys::{self, Kind};
-use crate::record::{End, InstanceRecord, OutcomeRecord, StateRecord};
+use crate::record::{InstanceRecord, OutcomeRecord, StateRecord};
 use crate::store::Error;
 
 /// Which instances to list.
@@ -131,7 +131,7 @@ async fn summaries(core: &Core, page: Vec<(Bytes, Bytes)>) -> Result<Vec<Instanc
             found[0].as_ref().map(|value| decode(&keys[0], value)).transpose()?;
         let summary = match outcome {
             Some(outcome) => {
-                let closed = !matches!(outcome.end, End::Blocked { .. });
+                let closed = !outcome.end.is_open();
                 InstanceSummary {
                     id,
                     workflow: instance.workflow,

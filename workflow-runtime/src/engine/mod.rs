@@ -2,12 +2,13 @@
 
 mod builder;
 mod committer;
+mod control;
 pub(crate) mod core;
-mod handle;
+pub(crate) mod handle;
 pub(crate) mod hot;
 mod list;
 mod registry;
-mod runner;
+pub(crate) mod runner;
 pub(crate) mod start;
 mod timers;
 
@@ -19,16 +20,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use workflow_model::{InstanceId, InstanceStatus};
 
+pub use control::ControlError;
 pub use builder::{BuildError, EngineBuilder};
-pub use handle::{ResultError, SignalError, WorkflowHandle};
+pub use handle::{ResultError, SendSignal, SignalError, WorkflowHandle};
 pub use list::{ListFilter, Page};
 pub use registry::Entry;
 pub use start::{ExistingId, Start, StartError};
 
 use self::core::Core;
-use crate::keys::{self, Kind};
-use crate::record::{End, OutcomeRecord};
-use crate::store::{self, Batch, Condition, Verdict, Write};
+use crate::keys;
+use crate::store::{self, Batch, Condition, Write};
 use crate::workflow::{Contains, Registry, Workflow, WorkflowCall};
 
 /// How long [`WorkflowEngine::shutdown`] waits for running tasks.
@@ -118,35 +119,6 @@ pub struct EngineStats {
     pub in_memory: usize,
 }
 
-/// Why an operator's request failed.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum RetryError {
-    /// There is no such instance.
-    #[error("there is no instance `{id}`")]
-    NotFound {
-        /// The id.
-        id: InstanceId,
-    },
-    /// The instance is not blocked.
-    #[error("the instance `{id}` is {status}; only a blocked one can be retried")]
-    NotBlocked {
-        /// The id.
-        id: InstanceId,
-        /// Its status.
-        status: InstanceStatus,
-    },
-    /// Its state changed meanwhile, or another engine has opened the store.
-    #[error("the instance `{id}` changed meanwhile; look at it and try again")]
-    Changed {
-        /// The id.
-        id: InstanceId,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-}
-
 impl<R: Registry> WorkflowEngine<R> {
     /// An engine that is being configured.
     pub fn builder() -> EngineBuilder<R> {
@@ -194,40 +166,6 @@ impl<R> WorkflowEngine<R> {
     /// When the store fails.
     pub async fn list(&self, filter: ListFilter) -> Result<Page, store::Error> {
         list::list(self.core(), filter).await
-    }
-
-    /// Lets a blocked instance go on, after its cause was removed.
-    ///
-    /// # Errors
-    /// [`RetryError`] says why it does not.
-    pub async fn retry(&self, id: &InstanceId) -> Result<(), RetryError> {
-        let core = self.core();
-        let key = core.keys.of(Kind::Outcome, id);
-        let Some(value) = core.read_one(&key).await? else {
-            return match handle::status(core, id).await? {
-                None => Err(RetryError::NotFound { id: id.clone() }),
-                Some(status) => Err(RetryError::NotBlocked { id: id.clone(), status }),
-            };
-        };
-        let outcome: OutcomeRecord = self::core::decode(&key, &value)?;
-        if !matches!(outcome.end, End::Blocked { .. }) {
-            return Err(RetryError::NotBlocked { id: id.clone(), status: handle::ended(outcome.end) });
-        }
-        let batch = Batch {
-            conditions: vec![core.fence.clone(), Condition::Equals(key.clone(), value)],
-            writes: vec![
-                Write::Put(core.keys.of(Kind::Ready, id), bytes::Bytes::new()),
-                Write::Delete(key),
-                Write::Delete(core.keys.of(Kind::Attempts, id)),
-            ],
-        };
-        match core.committer.commit(batch).await.result? {
-            Verdict::Applied => {
-                runner::activate(core, id.clone(), false);
-                Ok(())
-            }
-            Verdict::Conflict(_) => Err(RetryError::Changed { id: id.clone() }),
-        }
     }
 
     /// What the engine has done since it was built.

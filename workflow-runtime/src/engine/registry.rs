@@ -1,9 +1,11 @@
 //! The workflows of an engine, by name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+
+use workflow_model::codec;
 
 use super::runner::{self, Ended};
 use crate::context::WorkflowContext;
@@ -12,11 +14,16 @@ use crate::operation::Description;
 use crate::task_context::States;
 use crate::workflow::{Registry, RegistryVisitor, Workflow};
 
+/// A machine that runs, or why its input cannot be read, with the context back.
+pub(crate) type Begun = Result<Pin<Box<dyn Future<Output = Ended> + Send>>, (String, Box<WorkflowContext>)>;
+
 /// One workflow of a [`Registry`], without its type.
 #[derive(Clone, Copy)]
 pub struct Entry {
     pub(crate) name: &'static str,
     pub(crate) points: &'static [&'static str],
+    /// Runs an instance that has not reached a point, from its stored input.
+    pub(crate) begin: fn(WorkflowContext, &[u8]) -> Begun,
     pub(crate) resume: fn(WorkflowContext) -> Pin<Box<dyn Future<Output = Ended> + Send>>,
     describe: fn() -> Description,
     type_name: fn() -> &'static str,
@@ -34,6 +41,10 @@ impl Entry {
         Entry {
             name: W::NAME,
             points: W::POINTS,
+            begin: |context, input| match codec::decode::<W>(input) {
+                Ok(input) => Ok(Box::pin(runner::run_machine(Some(input), context))),
+                Err(error) => Err((error.to_string(), Box::new(context))),
+            },
             resume: |context| Box::pin(runner::run_machine::<W>(None, context)),
             describe: describe::<W>,
             type_name: std::any::type_name::<W>,
@@ -69,8 +80,17 @@ pub(crate) fn collect<R: Registry>(
     let mut problems = Vec::new();
     let mut entries: HashMap<&'static str, Entry> = HashMap::new();
     let mut missing: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
-    for entry in collector.0 {
-        for (task, requirements) in (entry.describe)().tasks {
+    let mut queue = collector.0;
+    queue.reverse();
+    let mut seen = HashSet::new();
+    while let Some(entry) = queue.pop() {
+        // Children are known without being named: a workflow brings those that it awaits.
+        if !seen.insert((entry.type_name)()) {
+            continue;
+        }
+        let description = (entry.describe)();
+        queue.extend(description.children);
+        for (task, requirements) in description.tasks {
             for requirement in requirements.iter().filter(|requirement| !states.has(requirement)) {
                 let wanted = missing.entry(requirement.type_name).or_default();
                 if !wanted.contains(&task) {
@@ -78,9 +98,7 @@ pub(crate) fn collect<R: Registry>(
                 }
             }
         }
-        if let Some(other) = entries.insert(entry.name, entry)
-            && (other.type_name)() != (entry.type_name)()
-        {
+        if let Some(other) = entries.insert(entry.name, entry) {
             problems.push(format!(
                 "two workflows have the name `{}`: `{}` and `{}`; give one of them `#[workflow(name = \"..\")]`",
                 entry.name,

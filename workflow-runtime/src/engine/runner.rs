@@ -10,13 +10,14 @@ use bytes::Bytes;
 use workflow_model::{BlockedReason, InstanceId, codec};
 
 use super::core::{Core, Message, decode};
-use super::hot::Hot;
+use super::hot::{Control, Hot, Verb};
 use crate::attempt::panic_message;
-use crate::context::{Run, WorkflowContext};
+use crate::context::WorkflowContext;
 use crate::halt::{Halt, HaltSlot};
 use crate::keys::{Keys, Kind};
 use crate::operation;
-use crate::record::{self, AttemptsRecord, End, InstanceRecord, OutcomeRecord, StateRecord};
+use crate::record::{AttemptsRecord, End, InstanceRecord, OutcomeRecord, StateRecord};
+use crate::run::{Run, Scope};
 use crate::store::{Batch, Error, Write};
 use crate::workflow::Workflow;
 
@@ -31,7 +32,8 @@ pub(crate) enum Ended {
 /// Drives the code of a workflow until it ends or has to stop, and writes the outcome.
 pub(crate) async fn run_machine<W: Workflow>(input: Option<W>, mut context: WorkflowContext) -> Ended {
     let halts = context.halts();
-    let result = guarded(W::run(input, &mut context), &halts).await;
+    let hot = context.run().map(|run| run.hot.clone()).ok();
+    let result = guarded(W::run(input, &mut context), &halts, hot.as_deref()).await;
     let end = match result {
         Ok(output) => match codec::encode(&output) {
             Ok(encoded) => {
@@ -56,6 +58,13 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
     };
     let (end, output) = match end {
         Ok(end) => end,
+        Err(Halt::Terminated { reason }) => (End::Terminated { reason }, Bytes::new()),
+        Err(Halt::Cancelled { reason }) => (End::Cancelled { reason }, Bytes::new()),
+        Err(Halt::Paused { reason }) => {
+            // The order is carried out: it must not stop the instance again when it is resumed.
+            run.obsolete.extend(run.hot.ordered(|verb| verb == Verb::Pause).map(|order| order.key));
+            (End::Paused { reason }, Bytes::new())
+        }
         Err(halt) => match halt.clone().blocks() {
             Some(reason) if run.starting.is_some() => {
                 // It never existed: the caller is told, and nothing is stored.
@@ -68,6 +77,11 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
             None => return Ended::Left(halt),
         },
     };
+    if matches!(end, End::Cancelled { .. } | End::Terminated { .. })
+        && let Err(error) = run.sweep().await
+    {
+        return Ended::Left(Halt::Store(error));
+    }
     let outcome = OutcomeRecord { end, time_ms: run.core.now_ms(), steps: run.step, output };
     match run.close(&outcome, sides).await {
         Ok(()) => Ended::Closed(outcome),
@@ -75,10 +89,19 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
     }
 }
 
-/// Polls the machine; a halt or a panic ends it.
-async fn guarded<T>(machine: impl Future<Output = T>, halts: &HaltSlot) -> Result<T, Halt> {
+/// Polls the machine; a halt, a panic or an order from outside ends it.
+async fn guarded<T>(machine: impl Future<Output = T>, halts: &HaltSlot, hot: Option<&Hot>) -> Result<T, Halt> {
     let mut machine = pin!(machine);
     std::future::poll_fn(|polling| {
+        if let Some(hot) = hot {
+            hot.waker.register(polling.waker());
+            if let Some(order) = hot.ordered(|verb| verb != Verb::Cancel) {
+                return Poll::Ready(Err(match order.verb {
+                    Verb::Terminate => Halt::Terminated { reason: order.reason },
+                    _ => Halt::Paused { reason: order.reason },
+                }));
+            }
+        }
         match std::panic::catch_unwind(AssertUnwindSafe(|| machine.as_mut().poll(polling))) {
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Ok(Poll::Pending) => match halts.take() {
@@ -134,7 +157,9 @@ async fn settle(core: &Arc<Core>, id: &InstanceId, ended: Ended) {
     match ended {
         Ended::Closed(outcome) => {
             core.hot.remove(id);
-            core.announce(id, &outcome);
+            if !matches!(outcome.end, End::Paused { .. }) {
+                core.announce(id, &outcome);
+            }
         }
         // It left the map itself, when it found that nothing holds it.
         Ended::Left(Halt::Evicted) => {}
@@ -150,11 +175,11 @@ enum Loaded {
 async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: bool) -> Result<Loaded, Halt> {
     core.counters.loaded();
     let keys = &core.keys;
-    let wanted = [Kind::Instance, Kind::Outcome, Kind::State, Kind::Attempts, Kind::Ready].map(|kind| keys.of(kind, id));
+    let wanted = [Kind::Instance, Kind::Outcome, Kind::State, Kind::Attempts, Kind::Ready, Kind::Given].map(|kind| keys.of(kind, id));
     let found = core.store.get(&wanted).await.map_err(Halt::Store)?;
     let mut found = found.into_iter();
     let mut next = || found.next().flatten();
-    let (instance, outcome, state, attempts, ready) = (next(), next(), next(), next(), next());
+    let (instance, outcome, state, attempts, ready, given) = (next(), next(), next(), next(), next(), next());
     let outcome: Option<OutcomeRecord> =
         outcome.map(|value| decode(&wanted[1], &value)).transpose().map_err(Halt::Store)?;
     let undecodable = matches!(&outcome, Some(OutcomeRecord { end: End::Blocked { reason: BlockedReason::Undecodable { .. } }, .. }));
@@ -164,17 +189,29 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     };
     let instance: InstanceRecord = decode(&wanted[0], &instance).map_err(Halt::Store)?;
     let mut run = Run::new(core.clone(), hot.clone(), id.clone(), instance.token);
-    run.ready = ready;
+    run.shared.lock().ready = ready;
+    run.parent = instance.parent;
+    run.given = given.map(|value| decode(&wanted[5], &value)).transpose().map_err(Halt::Store)?;
+    read_orders(core, hot, id).await?;
     if undecodable {
         run.obsolete.push(wanted[1].clone());
     }
     // What no code here can run stays as it is, for a program that can.
     let Some(entry) = core.entries.get(instance.workflow.as_str()) else { return Err(Halt::NoSuchPoint) };
-    let state = match state.ok_or(Halt::NoInput).and_then(|state| {
-        StateRecord::read(state).map_err(|error| Halt::undecodable("the state", error))
-    }) {
+    let Some(state) = state else {
+        return Ok(match (entry.begin)(WorkflowContext::starting(run), &instance.input) {
+            Ok(machine) => Loaded::Machine(machine),
+            Err((error, context)) => {
+                Loaded::Nothing(finish(Err(Halt::undecodable("the input", error)), *context).await)
+            }
+        });
+    };
+    let state = match StateRecord::read(state) {
         Ok(state) => state,
-        Err(halt) => return Ok(Loaded::Nothing(finish(Err(halt), WorkflowContext::starting(run)).await)),
+        Err(error) => {
+            let halt = Halt::undecodable("the state", error);
+            return Ok(Loaded::Nothing(finish(Err(halt), WorkflowContext::starting(run)).await));
+        }
     };
     if !entry.points.contains(&state.point.as_str()) {
         return Err(Halt::NoSuchPoint);
@@ -182,15 +219,20 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     run.step = state.step;
     let attempts: Option<AttemptsRecord> =
         attempts.map(|value| decode(&wanted[3], &value)).transpose().map_err(Halt::Store)?;
-    run.attempts = attempts.filter(|attempts| attempts.step == state.step);
-    if recovering && operation::is_task(&state.operation) {
-        let mut attempts = run.attempts.take().unwrap_or(AttemptsRecord { step: state.step, ..AttemptsRecord::default() });
+    let attempts = attempts.filter(|attempts| attempts.step == state.step);
+    if recovering && operation::runs_code(&state.operation) {
+        let mut attempts = attempts.unwrap_or(AttemptsRecord { step: state.step, ..AttemptsRecord::default() });
         attempts.crashes += 1;
         if attempts.crashes > core.poison_limit {
             let reason = Halt::Poisoned { point: state.point.clone(), crashes: attempts.crashes };
             return Ok(Loaded::Nothing(finish(Err(reason), WorkflowContext::starting(run)).await));
         }
         run.note_crash(attempts).await?;
+    } else if let Some(attempts) = attempts {
+        run.shared.lock().attempts.insert(Scope::default(), attempts);
+    }
+    if operation::has_branches(&state.operation) {
+        load_branches(core, &run).await?;
     }
     let sides = core.read_all(keys.numbered_range(Kind::Side, id)).await.map_err(Halt::Store)?;
     let sides = sides.into_iter().filter_map(|(key, value)| Some((Keys::side_of(&key)?, value))).collect();
@@ -200,92 +242,40 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     }
 }
 
+/// Reads orders that were stored while the instance was not in memory.
+async fn read_orders(core: &Core, hot: &Hot, id: &InstanceId) -> Result<(), Halt> {
+    for message in core.read_messages(id).await.map_err(Halt::Store)? {
+        if let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.signal() == message.signal) {
+            let reason = String::from_utf8_lossy(&message.payload).into_owned();
+            hot.order(Control { verb, key: message.key, reason });
+        }
+    }
+    Ok(())
+}
+
+/// Reads what the branches of the pending join or select have done.
+async fn load_branches(core: &Core, run: &Run) -> Result<(), Halt> {
+    let scope = |key: &Bytes| core.keys.scope_of(&run.id, key).and_then(Scope::parse);
+    let done = core.read_all(core.keys.numbered_range(Kind::Branch, &run.id)).await.map_err(Halt::Store)?;
+    let attempts = core.read_all(core.keys.numbered_range(Kind::Attempts, &run.id)).await.map_err(Halt::Store)?;
+    let mut shared = run.shared.lock();
+    shared.done.extend(done.into_iter().filter_map(|(key, value)| Some((scope(&key)?, value))));
+    for (key, value) in attempts {
+        if let Some(scope) = scope(&key) {
+            shared.attempts.insert(scope, decode(&key, &value).map_err(Halt::Store)?);
+        }
+    }
+    Ok(())
+}
+
 /// Removes what points to an instance that has ended: a message that came at its last moment, a timer.
 async fn clean_up(core: &Arc<Core>, id: &InstanceId, outcome: Option<&OutcomeRecord>) {
     let Ok(messages) = core.read_messages(id).await else { return };
     let mut batch = Batch { conditions: vec![core.fence.clone()], writes: Vec::new() };
     batch.writes.push(Write::Delete(core.keys.of(Kind::Ready, id)));
-    let blocked = outcome.is_some_and(|outcome| matches!(outcome.end, End::Blocked { .. }));
+    let blocked = outcome.is_some_and(|outcome| outcome.end.is_open());
     if !blocked {
         batch.writes.extend(messages.into_iter().map(|Message { key, .. }| Write::Delete(key)));
     }
     let _ = core.committer.commit(batch).await;
-}
-
-impl Run {
-    /// Waits until a time; the wait may end because the instance leaves the memory or the engine ends.
-    pub(crate) async fn wait_until(&mut self, due_ms: u64) -> Result<(), Halt> {
-        if self.core.now_ms() >= due_ms {
-            return Ok(());
-        }
-        self.begin_wait();
-        let result = self.wait(Some(due_ms)).await;
-        self.end_wait();
-        result
-    }
-
-    /// Waits for a message and takes it.
-    pub(crate) async fn next_message(&mut self, signal: &str) -> Result<Message, Halt> {
-        loop {
-            self.look_at_messages().await?;
-            if let Some(message) = self.take_message(signal) {
-                return Ok(message);
-            }
-            self.begin_wait();
-            let result = self.wait(None).await;
-            self.end_wait();
-            result?;
-        }
-    }
-
-    fn begin_wait(&self) {
-        self.core.hot.note_waiting(&self.id, &self.hot);
-        self.core.committer.instance_ends();
-    }
-
-    fn end_wait(&self) {
-        self.core.committer.instance_begins();
-    }
-
-    /// Waits until a time, or, without one, until there may be a message.
-    async fn wait(&self, due_ms: Option<u64>) -> Result<(), Halt> {
-        loop {
-            let notified = self.hot.notify.notified();
-            self.core.check_running()?;
-            match due_ms {
-                None if self.hot.is_unread() => return Ok(()),
-                Some(due_ms) if self.core.now_ms() >= due_ms => return Ok(()),
-                _ => {}
-            }
-            // A retry's short pause has no timer in the store: it stays. Whatever has one may leave.
-            let parked = self.ready.is_none();
-            if parked && self.hot.should_leave() && self.core.hot.try_leave(&self.id, &self.hot) {
-                if let Some(due_ms) = due_ms {
-                    self.core.timers.add(self.core.keys.shard(&self.id), due_ms);
-                }
-                return Err(Halt::Evicted);
-            }
-            match due_ms {
-                None => notified.await,
-                Some(due_ms) => {
-                    tokio::select! {
-                        () = notified => {}
-                        () = tokio::time::sleep(self.core.until(due_ms)) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// Stores that the process died while this step was pending.
-    async fn note_crash(&mut self, attempts: AttemptsRecord) -> Result<(), Halt> {
-        let mut batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
-        let key = self.core.keys.of(Kind::Attempts, &self.id);
-        batch.writes.push(Write::Put(key, record::encode(&attempts)));
-        self.attempts = Some(attempts);
-        match self.commit(batch).await? {
-            None => Ok(()),
-            Some(_) => Err(Halt::Fenced),
-        }
-    }
 }

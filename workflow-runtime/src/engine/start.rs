@@ -12,9 +12,10 @@ use workflow_model::{BlockedReason, InstanceId, InvalidId, codec};
 use super::core::{Core, decode};
 use super::handle::WorkflowHandle;
 use super::runner;
-use crate::context::{Run, Starting, WorkflowContext};
+use crate::context::WorkflowContext;
 use crate::keys::Kind;
-use crate::record::{self, End, InstanceRecord, OutcomeRecord};
+use crate::record::{self, InstanceRecord, OutcomeRecord};
+use crate::run::{Run, Starting};
 use crate::store::{self, Condition, Write};
 use crate::workflow::{Workflow, WorkflowCall};
 
@@ -137,7 +138,7 @@ impl<W: Workflow> Start<W> {
             }
         };
         let header =
-            InstanceRecord { workflow: W::NAME.to_owned(), token, created_ms: core.now_ms(), input: encoded };
+            InstanceRecord { workflow: W::NAME.to_owned(), token, created_ms: core.now_ms(), input: encoded, parent: None };
         match replaced {
             None => conditions.push(Condition::Absent(key.clone())),
             Some((instance, outcome_key, outcome)) => {
@@ -204,7 +205,7 @@ fn existing_instance<W: Workflow>(
 ) -> Result<Existing, StartError> {
     let instance: InstanceRecord = decode(key, instance)?;
     let outcome: Option<OutcomeRecord> = outcome.map(|value| decode(outcome_key, value)).transpose()?;
-    let closed = outcome.is_some_and(|outcome| !matches!(outcome.end, End::Blocked { .. }));
+    let closed = outcome.is_some_and(|outcome| !outcome.end.is_open());
     match existing {
         ExistingId::ReturnExisting if instance.workflow != W::NAME => {
             Err(StartError::OtherWorkflow { id: id.clone(), found: instance.workflow, wanted: W::NAME })

@@ -15,7 +15,7 @@ use crate::keys::{self, Kind};
 use crate::store::Error;
 
 /// The longest time between two looks at the store's clock.
-const CLOCK_PERIOD: Duration = Duration::from_secs(10);
+const CLOCK_PERIOD: Duration = Duration::from_secs(60);
 
 /// When each shard has to be looked at next.
 #[derive(Debug)]

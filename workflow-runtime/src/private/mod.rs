@@ -19,6 +19,7 @@ pub use self::output::{AnyFailure, AnyOutput, ErrorFailure, Fails, OpaqueOutput,
 pub use crate::context::Saver;
 pub use crate::engine::Entry;
 pub use crate::halt::Halt;
+pub use crate::join::{join, select, try_join};
 pub use crate::operation::{Description, Operation, Parking, Prepared};
 pub use crate::task::StateRequirement;
 pub use crate::task_context::Extract;

@@ -50,6 +50,7 @@ pub(crate) fn expand(body: &Body, graph: &Graph, live: &Liveness, output: &Type)
         .collect();
     Compiled {
         points,
+        items: expander.items(),
         run: expander.run(),
     }
 }
@@ -73,6 +74,8 @@ struct Expander<'a> {
 /// What is known at the place where code is being emitted.
 #[derive(Clone, Default)]
 struct Scope {
+    /// Variables that the stage's code mentions.
+    mentioned: Bindings,
     /// Variables declared around this place, in the emitted code.
     declared: Bindings,
     /// For each inner join whose block is open here: the variables that leave the block with the jump.
@@ -133,7 +136,7 @@ impl<'a> Expander<'a> {
 
     fn run(&self) -> TokenStream {
         let items = &self.body.items;
-        let markers = self.markers();
+        let witnesses = self.graph.stages.iter().map(|id| self.witness(*id));
         let machine = self.machine();
         let describe = self.describe();
         let checks = self.checks();
@@ -147,7 +150,10 @@ impl<'a> Expander<'a> {
             return #context.halt(::workflow_runtime::__private::Halt::described()).await;
             #checks
         };
-        quote!(#(#items)* #markers #scaffold)
+        let witnesses = quote_spanned! {Span::mixed_site()=>
+            #(let #witnesses = __Witness(::core::marker::PhantomData);)*
+        };
+        quote!(#(#items)* #witnesses #scaffold)
     }
 
     fn witness(&self, id: StateId) -> Ident {

@@ -20,16 +20,14 @@ impl Expander<'_> {
             })
     }
 
-    /// One type per point, so that messages can name the await; and one variable per stage that learns the type of what
-    /// the stage is entered with.
-    pub(super) fn markers(&self) -> TokenStream {
+    /// One type per point, so that messages can name the await; and the functions that stages share.
+    pub(super) fn items(&self) -> TokenStream {
         let names: BTreeSet<Ident> = self
             .first_point
             .values()
             .map(|number| self.marker(*number))
             .collect();
         let names = names.iter();
-        let witnesses = self.graph.stages.iter().map(|id| self.witness(*id));
         let helpers = self.helpers();
         quote_spanned! {Span::mixed_site()=>
             #[allow(non_camel_case_types, dead_code)]
@@ -43,7 +41,6 @@ impl Expander<'_> {
             fn __typed<T>(_: __Witness<T>) -> ::core::marker::PhantomData<T> {
                 ::core::marker::PhantomData
             }
-            #(let #witnesses = __Witness(::core::marker::PhantomData);)*
         }
     }
 
@@ -62,40 +59,46 @@ impl Expander<'_> {
             .collect()
     }
 
+    /// The `await` token of a point, for generated code.
+    pub(super) fn await_span(&self, id: StateId) -> Span {
+        match self.body.state(id).kind {
+            StateKind::Point(number) => self.body.points[number].span.resolved_at(Span::mixed_site()),
+            _ => Span::mixed_site(),
+        }
+    }
+
     /// What was stored at a point, when the instance is resumed there.
     fn stored(&self, id: StateId) -> TokenStream {
         let context = &self.context;
         let names = self.stored_names(id);
         let label = self.label();
-        let or_stop = |restore: TokenStream| {
-            quote_spanned! {Span::mixed_site()=>
-                match #restore {
-                    ::core::result::Result::Ok(__value) => __value,
-                    ::core::result::Result::Err(__halt) => {
-                        __stop(__next, __halt);
-                        break #label;
-                    }
-                }
-            }
-        };
-        let operation = or_stop(quote!(#context.restore_operation()));
-        let values = self.payload(id).into_iter().map(|binding| {
-            let name = &names[&binding];
-            let span = self
-                .body
-                .binding(binding)
-                .ident
-                .span()
-                .resolved_at(Span::mixed_site());
-            or_stop(if self.body.binding(binding).kind == BindingKind::Loop {
+        let span = self.await_span(id);
+        let operation = quote_spanned!(span=> #context.restore_operation());
+        let payload = self.payload(id);
+        let idents: Vec<_> = payload
+            .iter()
+            .map(|binding| &self.body.binding(*binding).ident)
+            .collect();
+        let values = payload.iter().map(|binding| {
+            let name = &names[binding];
+            let info = self.body.binding(*binding);
+            let span = info.ident.span().resolved_at(Span::mixed_site());
+            if info.kind == BindingKind::Loop {
                 quote_spanned!(span=> ::workflow_runtime::__private::restore_loop(#context, #name))
             } else {
                 let restore = Ident::new("restore", span);
-                let marker = self.marker(self.first_point[&binding]);
-                quote!(::workflow_runtime::__private::#restore::<_, __await_of::#marker>(#context, #name))
-            })
+                let marker = self.marker(self.first_point[binding]);
+                quote_spanned!(span=> ::workflow_runtime::__private::#restore::<_, __await_of::#marker>(#context, #name))
+            }
         });
-        quote!((#operation, (#(#values,)*),))
+        quote_spanned! {Span::mixed_site()=>
+            {
+                let ::core::option::Option::Some(__operation) = __read(__next, #operation)
+                else { break #label };
+                #(let ::core::option::Option::Some(#idents) = __read(__next, #values) else { break #label };)*
+                (__operation, (#(#idents,)*),)
+            }
+        }
     }
 
     /// The names under which a point stores its variables. They do not depend on unrelated code: a user's variable has
@@ -162,6 +165,9 @@ impl Expander<'_> {
         let names = self.stored_names(id);
         let saver = hidden("__saver");
         let stored = self.stored(id);
+        let span = self.await_span(id);
+        let operation = hidden("__operation");
+        let perform = quote_spanned!(span=> #context.perform(#operation).await);
         let witness = self.witness(id);
         let saves: Vec<_> = self
             .payload(id)
@@ -180,14 +186,14 @@ impl Expander<'_> {
                 let marker = self.marker(self.first_point[&binding]);
                 if self.constants.contains(&binding) {
                     let save = Ident::new("save_constant", span);
-                    quote! {
+                    quote_spanned! {span=>
                         ::workflow_runtime::__private::#save::<_, __await_of::#marker>(
                             &mut #saver, #name, #slot, &#ident,
                         );
                     }
                 } else {
                     let save = Ident::new("save", span);
-                    quote! {
+                    quote_spanned! {span=>
                         ::workflow_runtime::__private::#save::<_, __await_of::#marker>(&mut #saver, #name, &#ident);
                     }
                 }
@@ -204,7 +210,7 @@ impl Expander<'_> {
                 __content => __unboxed(#witness, __content),
             };
             if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &__operation) { #(#saves)* }
-            let #value = #context.perform(__operation).await;
+            let #value = #perform;
         }
     }
 
@@ -248,7 +254,7 @@ impl Expander<'_> {
                 } else {
                     format_ident!("Kept")
                 };
-                checks.push(quote! {
+                checks.push(quote_spanned! {span=>
                     (&::workflow_runtime::__private::#kept::<_, __await_of::#marker>::new(&#ident)).#check();
                 });
             }

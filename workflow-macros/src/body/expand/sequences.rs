@@ -3,10 +3,11 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
+use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, Stmt};
 
 use super::super::graph::Slot;
-use super::super::ir::{BindingId, End, Node, SeqId, StateId};
+use super::super::ir::{BindingId, End, Jump, Node, SeqId, StateId};
 use super::{Expander, Scope};
 
 impl Expander<'_> {
@@ -75,14 +76,22 @@ impl Expander<'_> {
 
     fn node(&self, node: &Node, scope: &mut Scope) -> TokenStream {
         match node {
+            // A variable that only later stages assign is declared there.
+            Node::Let { init: None, defs, .. } if defs.iter().all(|id| !scope.mentioned.contains(id)) => {
+                self.rebinds(defs)
+            }
             Node::Let {
                 attrs,
                 pat,
                 init,
                 defs,
+                jumps,
                 ..
             } => {
-                let init = init.as_ref().map(|init| quote!(= #init));
+                let init = init.as_ref().map(|init| {
+                    let init = self.with_jumps(init, jumps, scope);
+                    quote!(= #init)
+                });
                 let rebinds = self.rebinds(defs);
                 scope.declared.extend(defs);
                 quote!(#(#attrs)* let #pat #init; #rebinds)
@@ -102,6 +111,11 @@ impl Expander<'_> {
             }
             Node::Stmt {
                 stmt: Stmt::Expr(expr, None),
+                jumps,
+                ..
+            } if !jumps.is_empty() => self.with_jumps(expr, jumps, scope),
+            Node::Stmt {
+                stmt: Stmt::Expr(expr, None),
                 ..
             } if ends_like_a_block(expr) => quote!(#expr),
             Node::Stmt {
@@ -117,8 +131,44 @@ impl Expander<'_> {
                 quote!(#(#attrs)* #mac;)
             }
             Node::Stmt { stmt, .. } => quote!(#stmt),
-            Node::Leave { .. } => TokenStream::new(),
+            // What a guard holds must be free before the code behind its scope.
+            Node::Leave { scoped } => {
+                let ended = |id: &&BindingId| self.body.binding(**id).scoped && scope.declared.contains(id);
+                let idents = scoped
+                    .iter()
+                    .rev()
+                    .filter(ended)
+                    .map(|id| &self.body.binding(*id).ident);
+                quote!(#(::core::mem::drop(#idents);)*)
+            }
         }
+    }
+
+    /// A loop with its jumps put in.
+    fn with_jumps(&self, expr: &Expr, jumps: &[Jump], scope: &Scope) -> TokenStream {
+        if jumps.is_empty() {
+            return quote!(#expr);
+        }
+        struct Filler(Vec<TokenStream>);
+        impl VisitMut for Filler {
+            fn visit_expr_mut(&mut self, expr: &mut Expr) {
+                visit_mut::visit_expr_mut(self, expr);
+                if let Expr::Macro(found) = expr
+                    && found.mac.path.is_ident("__jump")
+                    && let Ok(number) = found.mac.parse_body::<syn::LitInt>()
+                    && let Ok(number) = number.base10_parse::<usize>()
+                {
+                    *expr = Expr::Verbatim(std::mem::take(&mut self.0[number]));
+                }
+            }
+        }
+        let code = jumps.iter().map(|jump| {
+            let code = self.goto(jump.state, jump.value.as_ref(), scope.clone());
+            quote!({ #code })
+        });
+        let mut expr = expr.clone();
+        Filler(code.collect()).visit_expr_mut(&mut expr);
+        quote!(#expr)
     }
 
     fn end(&self, end: &End, scope: Scope) -> TokenStream {

@@ -38,10 +38,7 @@ impl Expander<'_> {
         let input = hidden("__input");
         let context = &self.context;
         let witness = self.witness(StateId(0));
-        let fields = self.payload(StateId(0)).into_iter().map(|id| {
-            let field = &self.body.binding(id).ident;
-            quote!(#input.#field)
-        });
+        let fields = self.body.params.iter().map(|(field, _)| quote!(#input.#field));
         quote_spanned! {Span::mixed_site()=>
             match #input {
                 _ if __entry != 0 => ::core::option::Option::None,
@@ -58,7 +55,11 @@ impl Expander<'_> {
         let number = self.numbers[&id];
         let payload = self.payload(id);
         let deferred = self.live.deferred.get(&id).into_iter().flatten();
-        let mut scope = Scope::default();
+        let mentioned = self.live.mentioned.get(&id).cloned().unwrap_or_default();
+        let mut scope = Scope {
+            mentioned,
+            ..Scope::default()
+        };
         scope.declared.extend(&payload);
         scope.declared.extend(deferred.clone());
         scope.declared.extend(info.value);
@@ -67,7 +68,8 @@ impl Expander<'_> {
         let variables = quote!((#(#variables,)*));
         let deferred = deferred.map(|binding| {
             let pattern = self.pattern(*binding);
-            quote!(let #pattern;)
+            let ty = self.body.binding(*binding).ty.as_ref().map(|ty| quote!(: #ty));
+            quote!(let #pattern #ty;)
         });
         let value = info.value.map(|value| self.pattern(value));
         let witness = self.witness(id);
@@ -99,8 +101,10 @@ impl Expander<'_> {
         let label = self.label();
         let number = self.numbers[&target];
         let witness = self.witness(target);
+        let span = self.await_span(target);
+        let boxed = quote_spanned!(span=> __boxed(#witness, #content));
         quote_spanned! {Span::mixed_site()=>
-            __go(__next, #number, __boxed(#witness, #content));
+            __go(__next, #number, #boxed);
             break #label;
         }
     }
@@ -139,6 +143,18 @@ impl Expander<'_> {
             fn __go(next: &__Next, stage: usize, content: __Content) {
                 if let ::core::result::Result::Ok(mut next) = next.lock() {
                     *next = ::core::option::Option::Some(::core::result::Result::Ok((stage, content)));
+                }
+            }
+            fn __read<T>(
+                next: &__Next,
+                value: ::core::result::Result<T, ::workflow_runtime::__private::Halt>,
+            ) -> ::core::option::Option<T> {
+                match value {
+                    ::core::result::Result::Ok(value) => ::core::option::Option::Some(value),
+                    ::core::result::Result::Err(halt) => {
+                        __stop(next, halt);
+                        ::core::option::Option::None
+                    }
                 }
             }
             fn __stop(next: &__Next, halt: ::workflow_runtime::__private::Halt) {

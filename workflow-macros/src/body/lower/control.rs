@@ -1,13 +1,18 @@
 //! Branches, loops and jumps.
 
-use proc_macro2::{Ident, Span};
-use quote::quote_spanned;
-use syn::spanned::Spanned;
-use syn::{BinOp, Expr, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Pat, UnOp, parse_quote};
+use std::rc::Rc;
 
-use super::super::ir::{Arm, BindingKind, Effects, End, Node, StateId};
-use super::super::{flow, pattern, rename};
-use super::{Dest, Lowerer, Target, hoist};
+use proc_macro2::{Ident, Span};
+use quote::{ToTokens, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{
+    BinOp, Expr, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Pat, Stmt, UnOp, parse_quote,
+    parse_quote_spanned,
+};
+
+use super::super::ir::{Arm, BindingKind, Effects, End, Jump, Node, Source, StateId, StateKind};
+use super::super::{flow, needs, pattern, rename};
+use super::{Dest, Lowerer, Target, hoist, jumps};
 
 impl Lowerer<'_> {
     /// Lowers a condition. Behind it, the current sequence is the one where it holds, with the variables of its `let`
@@ -275,16 +280,19 @@ impl Lowerer<'_> {
         let (init, next): (Expr, Expr) = match hoist::borrowed_collection(&source) {
             Some((place, mutable)) => {
                 let borrow: Expr = if mutable {
-                    parse_quote!(&mut #place)
+                    parse_quote_spanned!(span=> &mut #place)
                 } else {
-                    parse_quote!(&#place)
+                    parse_quote_spanned!(span=> &#place)
                 };
-                let next = Ident::new(if mutable { "next_mut" } else { "next_ref" }, Span::mixed_site());
+                let next = Ident::new(if mutable { "next_mut" } else { "next_ref" }, span);
                 let path = quote_spanned!(span=> ::workflow_runtime::__private::Cursor);
-                (parse_quote!(#path::new()), parse_quote!(#ident.#next(#borrow)))
+                (
+                    parse_quote!(#path::new()),
+                    parse_quote_spanned!(span=> #ident.#next(#borrow)),
+                )
             }
             None => {
-                let items = Ident::new("__source", Span::mixed_site());
+                let items = Ident::new("__source", span.resolved_at(Span::mixed_site()));
                 let init = quote_spanned! {span=>
                     match #source {
                         #items => {
@@ -304,6 +312,7 @@ impl Lowerer<'_> {
             init: Some(init),
             effects,
             defs: vec![state],
+            jumps: Vec::new(),
         });
         self.scope.push(state);
 
@@ -393,6 +402,87 @@ impl Lowerer<'_> {
             self.goto(after, None);
             self.enter(after);
         }
+    }
+
+    // Loops without awaits that jump out to code that is lowered.
+
+    /// A loop without awaits stays as it was written, even if it jumps to code that does not; unless it hides the name of
+    /// a variable that its jumps carry.
+    pub(super) fn is_plain_loop(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_))
+            && !needs::awaits(expr)
+            && (self.revisions.apart.is_empty()
+                || !self.revisions.apart.contains(&expr.to_token_stream().to_string()))
+    }
+
+    /// Emits such a loop as it was written, with its jumps replaced; the answer is the loop's value.
+    pub(super) fn plain_loop(&mut self, expr: &Expr, wants_value: bool) -> Option<Expr> {
+        let effects = self.effects_of(expr);
+        let source = Rc::new(Source {
+            text: expr.to_token_stream().to_string(),
+            binds: pattern::all_bound(expr),
+        });
+        let mut expr = expr.clone();
+        let (jumps, unknown) = jumps::replace(&mut expr, |label| {
+            let target = self.find(Some(label), false)?;
+            Some((self.targets[target].on_break, self.targets[target].on_continue))
+        });
+        for span in unknown {
+            self.unknown_label(span);
+        }
+        let mut resolved = Vec::new();
+        for jump in jumps {
+            let state = match (jump.to, jump.continues) {
+                ((_, Some(head)), true) => head,
+                ((Dest::Join(join), _), false) => join,
+                _ => self.return_join(),
+            };
+            let carries = self.body.state(state).value.is_some();
+            let value = jump
+                .value
+                .or_else(|| carries.then(|| parse_quote!(())))
+                .filter(|_| carries);
+            resolved.push(Jump {
+                state,
+                value,
+                source: source.clone(),
+            });
+        }
+        let jumps = resolved;
+        if !wants_value {
+            self.push(Node::Stmt {
+                stmt: Stmt::Expr(expr, None),
+                effects,
+                jumps,
+            });
+            return None;
+        }
+        let id = self.fresh("temporary", true, BindingKind::Temporary);
+        let ident = self.body.binding(id).ident.clone();
+        let pat = parse_quote!(mut #ident);
+        self.push(Node::Let {
+            attrs: Vec::new(),
+            pat,
+            init: Some(expr),
+            effects,
+            defs: vec![id],
+            jumps,
+        });
+        self.scope.push(id);
+        Some(self.mention(id))
+    }
+
+    /// A join whose value is the workflow's output.
+    fn return_join(&mut self) -> StateId {
+        let value = self.fresh("value", false, BindingKind::Temporary);
+        let join = self.new_state(StateKind::Join, Some(value), None);
+        let (current, mark) = (self.current, self.scope.len());
+        self.enter(join);
+        let value = self.mention(value);
+        self.deliver(value, Dest::Return);
+        self.scope.truncate(mark);
+        self.current = current;
+        join
     }
 
     // Jumps.

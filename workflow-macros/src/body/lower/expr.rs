@@ -14,6 +14,10 @@ impl Lowerer<'_> {
         if !self.needs(expr) {
             return self.deliver(expr.clone(), dest);
         }
+        if self.is_plain_loop(expr) {
+            let value = self.operand(expr);
+            return self.deliver(value, dest);
+        }
         match expr {
             Expr::If(inner) if inner.else_branch.is_some() => self.if_(inner, dest),
             Expr::Match(inner) => self.match_(inner, dest),
@@ -40,6 +44,10 @@ impl Lowerer<'_> {
                 _ => self.deliver(expr.clone(), Dest::Discard),
             };
         }
+        if self.is_plain_loop(expr) {
+            self.plain_loop(expr, false);
+            return;
+        }
         match expr {
             Expr::If(inner) => self.if_(inner, Dest::Discard),
             Expr::Match(inner) => self.match_(inner, Dest::Discard),
@@ -61,18 +69,24 @@ impl Lowerer<'_> {
                 self.deliver(value, Dest::Discard);
             }
         }
-        self.check_point_name_used();
     }
 
     /// Sends a plain value to `dest`.
     pub(super) fn deliver(&mut self, value: Expr, dest: Dest) {
         let flow = flow::of_expr(&value);
-        let effects = self.effects(&flow);
+        let mut effects = self.effects(&flow);
+        let mark = match dest {
+            Dest::Return => self.body.params.len(),
+            Dest::Join(state) => self.body.state(state).scope.len(),
+            Dest::Discard => self.scope.len(),
+        };
+        effects.ends = self.scope.get(mark..).unwrap_or_default().to_vec();
         match dest {
             _ if flow.diverges => {
                 self.push(Node::Stmt {
                     stmt: Stmt::Expr(value, Some(Default::default())),
                     effects,
+                    jumps: Vec::new(),
                 });
                 self.close(End::Diverges);
             }
@@ -90,6 +104,7 @@ impl Lowerer<'_> {
                     self.push(Node::Stmt {
                         stmt: Stmt::Expr(value, Some(Default::default())),
                         effects,
+                        jumps: Vec::new(),
                     });
                 }
             }
@@ -99,6 +114,7 @@ impl Lowerer<'_> {
     /// As [`operand`](Self::operand), for a value whose type is written down.
     pub(super) fn typed_operand(&mut self, expr: &Expr, ty: Option<Type>) -> Expr {
         match expr {
+            _ if self.is_plain_loop(expr) => self.operand(expr),
             Expr::If(_) | Expr::Match(_) | Expr::Loop(_) | Expr::Block(_) => self.joined(expr, ty),
             other => self.operand(other),
         }
@@ -120,6 +136,9 @@ impl Lowerer<'_> {
     pub(super) fn operand(&mut self, expr: &Expr) -> Expr {
         if !self.needs(expr) {
             return expr.clone();
+        }
+        if self.is_plain_loop(expr) {
+            return self.plain_loop(expr, true).unwrap_or_else(|| parse_quote!(()));
         }
         let mut expr = expr.clone();
         match &mut expr {
@@ -154,7 +173,7 @@ impl Lowerer<'_> {
             }
             Expr::Binary(inner) => {
                 let mut parts = vec![(*inner.left).clone(), (*inner.right).clone()];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, false);
                 *inner.right = parts.remove(1);
                 *inner.left = parts.remove(0);
             }
@@ -168,7 +187,7 @@ impl Lowerer<'_> {
             Expr::Call(inner) => {
                 let mut parts = vec![(*inner.func).clone()];
                 parts.extend(inner.args.iter().cloned());
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, false);
                 *inner.func = parts.remove(0);
                 inner
                     .args
@@ -179,7 +198,7 @@ impl Lowerer<'_> {
             Expr::MethodCall(inner) => {
                 let mut parts = vec![(*inner.receiver).clone()];
                 parts.extend(inner.args.iter().cloned());
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, true);
                 *inner.receiver = parts.remove(0);
                 inner
                     .args
@@ -189,7 +208,7 @@ impl Lowerer<'_> {
             }
             Expr::Index(inner) => {
                 let mut parts = vec![(*inner.expr).clone(), (*inner.index).clone()];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, true);
                 *inner.index = parts.remove(1);
                 *inner.expr = parts.remove(0);
             }
@@ -263,7 +282,7 @@ impl Lowerer<'_> {
             }
             Some(macros::Known::Repeat { value, count }) => {
                 let mut parts = vec![value, count];
-                self.sequence(&mut parts);
+                self.sequence(&mut parts, false);
                 let (value, count) = (&parts[0], &parts[1]);
                 expr.mac.tokens = quote::quote!(#value; #count);
             }
@@ -278,13 +297,15 @@ impl Lowerer<'_> {
     fn sequence_punctuated<'e>(&mut self, exprs: impl Iterator<Item = &'e mut Expr>) {
         let slots: Vec<&mut Expr> = exprs.collect();
         let mut parts: Vec<Expr> = slots.iter().map(|slot| (**slot).clone()).collect();
-        self.sequence(&mut parts);
+        self.sequence(&mut parts, false);
         slots.into_iter().zip(parts).for_each(|(slot, part)| *slot = part);
     }
 
     /// Lowers sub-expressions that are evaluated from left to right. What stands before an await and could be observed
     /// there is evaluated into a temporary.
-    fn sequence(&mut self, parts: &mut [Expr]) {
+    ///
+    /// With `place_first` the first one is a place that stays where it is, as the receiver of a method that borrows it.
+    fn sequence(&mut self, parts: &mut [Expr], place_first: bool) {
         let Some(last) = parts.iter().rposition(|part| self.needs(part)) else {
             return;
         };
@@ -295,7 +316,12 @@ impl Lowerer<'_> {
                 *part = self.operand(part);
             }
             let later = &rest[..last - index];
-            if !hoist::can_wait(part, later) {
+            let waits = if place_first && index == 0 {
+                hoist::place_can_wait(part, later)
+            } else {
+                hoist::can_wait(part, later)
+            };
+            if !waits {
                 *part = self.temporary(part.clone());
             }
         }
@@ -315,6 +341,7 @@ impl Lowerer<'_> {
             init: Some(value),
             effects,
             defs: vec![id],
+            jumps: Vec::new(),
         });
         self.scope.push(id);
         self.mention(id)

@@ -6,13 +6,24 @@ use syn::{Attribute, BinOp, Expr, UnOp};
 use super::super::flow;
 
 /// Whether evaluating `expr` after `later` instead of before it makes no difference: it has no effect, and nothing in
-/// `later` changes the variables that it reads.
+/// `later` may change the variables that it reads.
 pub(super) fn can_wait(expr: &Expr, later: &[Expr]) -> bool {
     if !is_pure(expr) {
         return false;
     }
     let reads = flow::of_expr(expr).uses;
-    !later.iter().any(|expr| changes(expr, &reads))
+    // What `expr` borrows, nothing in `later` may change.
+    let borrows = matches!(expr, Expr::Reference(_));
+    !later.iter().any(|expr| changes(expr, &reads, !borrows))
+}
+
+/// As [`can_wait`], for a place that may be borrowed: a method called on it in `later` is one that a borrow allows.
+pub(super) fn place_can_wait(expr: &Expr, later: &[Expr]) -> bool {
+    if !is_place(expr) {
+        return can_wait(expr, later);
+    }
+    let reads = flow::of_expr(expr).uses;
+    !later.iter().any(|expr| changes(expr, &reads, false))
 }
 
 fn is_pure(expr: &Expr) -> bool {
@@ -27,7 +38,6 @@ fn is_pure(expr: &Expr) -> bool {
             _ => matches!(&*inner.expr, Expr::Lit(_)),
         },
         Expr::Tuple(inner) => inner.elems.iter().all(is_pure),
-        Expr::Index(_) => is_place(expr),
         _ => false,
     }
 }
@@ -45,10 +55,12 @@ fn is_place(expr: &Expr) -> bool {
     }
 }
 
-/// Whether `expr` assigns to, or borrows mutably, one of the variables in `names`.
-fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>) -> bool {
+/// Whether `expr` assigns to, or borrows mutably, one of the variables in `names`; with `methods`, a method that is
+/// called on one counts, since it may borrow mutably.
+fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>, methods: bool) -> bool {
     struct Finder<'a> {
         names: &'a std::collections::BTreeSet<String>,
+        methods: bool,
         found: bool,
     }
     impl Finder<'_> {
@@ -75,12 +87,17 @@ fn changes(expr: &Expr, names: &std::collections::BTreeSet<String>) -> bool {
                 Expr::Assign(assign) => self.root(&assign.left),
                 Expr::Binary(binary) if assigns(&binary.op) => self.root(&binary.left),
                 Expr::Reference(reference) if reference.mutability.is_some() => self.root(&reference.expr),
+                Expr::MethodCall(call) if self.methods => self.root(&call.receiver),
                 _ => {}
             }
             visit::visit_expr(self, expr);
         }
     }
-    let mut finder = Finder { names, found: false };
+    let mut finder = Finder {
+        names,
+        methods,
+        found: false,
+    };
     finder.visit_expr(expr);
     finder.found
 }
@@ -164,9 +181,9 @@ fn last_segment(path: &syn::Path) -> String {
     }
 }
 
-/// The attributes of an expression that may carry `#[point("..")]`: those of its outermost part, where the parser
-/// puts them, or of the leftmost one, where it puts those of `#[point] a().await`.
-pub(super) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
+/// The attributes of an expression. (Rustc takes those of a statement `#[a] x = y;` for the left side's, and refuses
+/// them, so there is no need to look further inside.)
+pub(crate) fn attrs_mut(expr: &mut Expr) -> Option<&mut Vec<Attribute>> {
     macro_rules! own {
         ($($variant:ident),*) => { match expr { $(Expr::$variant(inner) => Some(&mut inner.attrs),)* _ => None } };
     }

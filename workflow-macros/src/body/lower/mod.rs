@@ -5,6 +5,9 @@
 mod control;
 mod expr;
 mod hoist;
+mod jumps;
+
+pub(crate) use hoist::attrs_mut as expression_attributes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -37,6 +40,15 @@ struct Target {
     on_continue: Option<StateId>,
 }
 
+/// What can be told only after lowering and makes the next attempt differ.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub(crate) struct Revisions {
+    /// Bindings, by number, that need a name of their own: they shadow a variable that is live behind their scope.
+    pub(crate) renamed: BTreeSet<usize>,
+    /// Loops, by their tokens, that cannot stay as they were written.
+    pub(crate) apart: BTreeSet<String>,
+}
+
 /// A parameter of the workflow.
 pub(crate) struct Param {
     /// The field of the input that holds it.
@@ -53,19 +65,21 @@ pub(super) struct Lowerer<'a> {
     /// How often each point name was used.
     names: BTreeMap<String, usize>,
     /// The name that `#[point("..")]` gives to the next point.
-    explicit_name: Option<(String, Span)>,
-    /// Bindings (by number) that get a name of their own: they shadow a variable that is live behind their scope.
-    renamed: &'a BTreeSet<usize>,
+    explicit_name: Option<String>,
+    /// Names that are given somewhere in the body.
+    reserved: &'a BTreeSet<String>,
+    revisions: &'a Revisions,
     fresh: HashMap<&'static str, usize>,
     /// How many states were entered.
     entered: usize,
 }
 
-/// Lowers `block`. `renamed` holds the numbers of bindings that must not keep their name.
+/// Lowers `block`. `revisions` holds what earlier attempts have taught.
 pub(super) fn lower(
     params: &[Param],
     block: &Block,
-    renamed: &BTreeSet<usize>,
+    reserved: &BTreeSet<String>,
+    revisions: &Revisions,
     diagnostics: &mut Diagnostics,
 ) -> Body {
     let mut lowerer = Lowerer {
@@ -76,19 +90,20 @@ pub(super) fn lower(
         diagnostics,
         names: BTreeMap::new(),
         explicit_name: None,
-        renamed,
+        reserved,
+        revisions,
         fresh: HashMap::new(),
         entered: 0,
     };
-    lowerer.params(params);
     let mut block = block.clone();
-    lowerer.patterns_of(params, &mut block);
+    patterns_of(params, &mut block);
+    lowerer.params(params, &mut block);
     lowerer.block(&block, Dest::Return);
     lowerer.body
 }
 
 impl Lowerer<'_> {
-    fn params(&mut self, params: &[Param]) {
+    fn params(&mut self, params: &[Param], block: &mut Block) {
         for param in params {
             let mutable = matches!(&param.pat, Pat::Ident(pat) if pat.mutability.is_some());
             let kind = if is_plain(&param.pat) {
@@ -97,22 +112,17 @@ impl Lowerer<'_> {
                 BindingKind::Temporary
             };
             let id = self.new_binding(param.field.clone(), mutable, kind);
+            let name = flow::text(&param.field);
+            if self.revisions.renamed.contains(&id.0) {
+                let to = format!("{name}__{}", id.0);
+                rename::block(block, &name, &to);
+                self.body.bindings[id.0].ident = Ident::new(&to, param.field.span());
+            }
+            self.body.params.push((param.field.clone(), id));
             self.scope.push(id);
         }
         let start = self.new_state(StateKind::Start, None, None);
         self.enter(start);
-    }
-
-    /// Destructures the parameters that are patterns.
-    fn patterns_of(&mut self, params: &[Param], block: &mut Block) {
-        for param in params.iter().filter(|param| !is_plain(&param.pat)) {
-            let field = &param.field;
-            let local: Stmt = {
-                let pat = &param.pat;
-                parse_quote!(let #pat = #field;)
-            };
-            block.stmts.insert(0, local);
-        }
     }
 
     // Sequences and states.
@@ -163,10 +173,17 @@ impl Lowerer<'_> {
     }
 
     fn goto(&mut self, state: StateId, value: Option<Expr>) {
-        let effects = value
+        if value.is_none() {
+            self.leave_only(self.body.state(state).scope.len());
+        }
+        let mut effects = value
             .as_ref()
-            .map(|value| self.effects_of(value))
-            .unwrap_or_default();
+            .map_or_else(Effects::default, |value| self.effects_of(value));
+        effects.ends = self
+            .scope
+            .get(self.body.state(state).scope.len()..)
+            .unwrap_or_default()
+            .to_vec();
         self.close(End::Goto {
             state,
             value,
@@ -183,6 +200,7 @@ impl Lowerer<'_> {
             ident,
             mutable,
             kind,
+            ty: None,
             scoped: false,
         });
         BindingId(self.body.bindings.len() - 1)
@@ -210,7 +228,7 @@ impl Lowerer<'_> {
                 let number = self.body.bindings.len();
                 let mut ident = bound.ident;
                 let name = flow::text(&ident);
-                if self.renamed.contains(&number) {
+                if self.revisions.renamed.contains(&number) {
                     let to = format!("{name}__{number}");
                     rename::pat(pat, &name, &to);
                     rename_scope(&name, &to);
@@ -231,15 +249,27 @@ impl Lowerer<'_> {
             .find(|id| flow::text(&self.body.binding(*id).ident) == name)
     }
 
-    fn effects(&self, flow: &Flow) -> Effects {
+    fn effects(&mut self, flow: &Flow) -> Effects {
         let resolve = |names: &BTreeSet<String>| names.iter().filter_map(|name| self.resolve(name)).collect();
-        Effects {
+        let effects = Effects {
             uses: resolve(&flow.uses),
             kills: resolve(&flow.kills),
-        }
+            ends: Vec::new(),
+        };
+        // The name of a function or constant, say, that was also a variable's name in a scope that has ended.
+        let unknown = flow.uses.iter().filter(|name| self.resolve(name).is_none());
+        let ended = unknown.flat_map(|name| {
+            let bindings = self.body.bindings.iter().enumerate();
+            bindings
+                .filter(move |(_, binding)| flow::text(&binding.ident) == *name)
+                .map(|(number, _)| number)
+        });
+        let ended: Vec<usize> = ended.collect();
+        self.body.conflicts.extend(ended);
+        effects
     }
 
-    fn effects_of(&self, expr: &Expr) -> Effects {
+    fn effects_of(&mut self, expr: &Expr) -> Effects {
         self.effects(&flow::of_expr(expr))
     }
 
@@ -271,10 +301,7 @@ impl Lowerer<'_> {
     }
 
     fn leave(&mut self, mark: usize) {
-        let scoped = self.scope[mark..].to_vec();
-        if !scoped.is_empty() {
-            self.push(Node::Leave { scoped });
-        }
+        self.leave_only(mark);
         self.scope.truncate(mark);
     }
 
@@ -305,10 +332,22 @@ impl Lowerer<'_> {
             Stmt::Expr(expr, None) if rest.is_empty() => return self.tail(expr, dest, mark),
             Stmt::Macro(stmt) if rest.is_empty() && stmt.semi_token.is_none() => {
                 let expr = Expr::Macro(syn::ExprMacro {
-                    attrs: stmt.attrs.clone(),
+                    attrs: self.take_point_attr(&stmt.attrs),
                     mac: stmt.mac.clone(),
                 });
                 return self.tail(&expr, dest, mark);
+            }
+            Stmt::Expr(expr, Some(_))
+                if rest.is_empty() && !matches!(dest, Dest::Discard) && !is_control(expr) =>
+            {
+                // The block's value is `()`, or nothing at all if the statement diverges, as only rustc can tell.
+                let expr = self.take_point_name(expr);
+                let value = if self.needs(&expr) {
+                    self.operand(&expr)
+                } else {
+                    expr
+                };
+                return self.deliver(parse_quote!({ #value; }), dest);
             }
             Stmt::Expr(expr, _) if self.stmt_needs(first) => {
                 let expr = self.take_point_name(expr);
@@ -316,7 +355,7 @@ impl Lowerer<'_> {
             }
             Stmt::Macro(stmt) if self.stmt_needs(first) => {
                 let expr = Expr::Macro(syn::ExprMacro {
-                    attrs: stmt.attrs.clone(),
+                    attrs: self.take_point_attr(&stmt.attrs),
                     mac: stmt.mac.clone(),
                 });
                 self.discard(&expr);
@@ -326,6 +365,7 @@ impl Lowerer<'_> {
                 self.push(Node::Stmt {
                     stmt: plain.clone(),
                     effects,
+                    jumps: Vec::new(),
                 });
                 let block = Block {
                     brace_token: Default::default(),
@@ -351,8 +391,9 @@ impl Lowerer<'_> {
         }
     }
 
+    /// Notes that the variables declared since `mark` go out of scope here.
     fn leave_only(&mut self, mark: usize) {
-        let scoped = self.scope[mark..].to_vec();
+        let scoped = self.scope.get(mark..).unwrap_or_default().to_vec();
         if !scoped.is_empty() {
             self.push(Node::Leave { scoped });
         }
@@ -367,12 +408,17 @@ impl Lowerer<'_> {
         };
         let Some(init) = &local.init else {
             let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
+            if let [id] = defs[..] {
+                self.body.bindings[id.0].ty = ty;
+            }
+            let effects = Effects::default();
             self.push(Node::Let {
                 attrs,
                 pat,
                 init: None,
-                effects: Effects::default(),
+                effects,
                 defs: defs.clone(),
+                jumps: Vec::new(),
             });
             self.scope.extend(defs);
             return;
@@ -382,7 +428,6 @@ impl Lowerer<'_> {
         } else {
             (*init.expr).clone()
         };
-        self.check_point_name_used();
         let effects = self.effects_of(&value);
         match &init.diverge {
             None => {
@@ -393,6 +438,7 @@ impl Lowerer<'_> {
                     init: Some(value),
                     effects,
                     defs: defs.clone(),
+                    jumps: Vec::new(),
                 });
                 self.scope.extend(defs);
             }
@@ -418,24 +464,14 @@ impl Lowerer<'_> {
 
     // Points.
 
-    /// Removes `#[point("name")]` from attributes and remembers the name for the next point.
+    /// Removes `#[point("name")]` from attributes and remembers the name for the statement's await.
     fn take_point_attr(&mut self, attrs: &[Attribute]) -> Vec<Attribute> {
         let (points, others): (Vec<_>, Vec<_>) = attrs
             .iter()
             .cloned()
             .partition(|attr| attr.path().is_ident("point"));
         for attr in points {
-            match attr.parse_args::<syn::LitStr>() {
-                Ok(name) if !name.value().is_empty() => {
-                    self.explicit_name = Some((name.value(), name.span()));
-                }
-                _ => self.diagnostics.error(
-                    attr.bracket_token.span.join(),
-                    "W0020",
-                    "`#[point]` needs a name that is not empty",
-                    "write `#[point(\"name\")]`",
-                ),
-            }
+            self.explicit_name = attr.parse_args::<syn::LitStr>().ok().map(|name| name.value());
         }
         others
     }
@@ -449,37 +485,19 @@ impl Lowerer<'_> {
         expr
     }
 
-    fn check_point_name_used(&mut self) {
-        if let Some((name, span)) = self.explicit_name.take() {
-            self.diagnostics.error(
-                span,
-                "W0021",
-                format!("`#[point(\"{name}\")]` stands on a statement without an `.await`"),
-                "remove the attribute, or move it to the statement that awaits",
-            );
-        }
-    }
-
     /// Ends the sequence at a durable point and goes on behind it; the answer mentions the operation's result.
     fn point(&mut self, operation: Expr, base_name: &str, span: Span) -> Expr {
-        let name = match self.explicit_name.take() {
-            Some((name, span)) => {
-                if self.body.points.iter().any(|point| point.name == name) {
-                    self.diagnostics.error(
-                        span,
-                        "W0022",
-                        format!("two points have the name `{name}`"),
-                        "give each point a name of its own: stored instances find their line by it",
-                    );
-                }
-                name
-            }
-            None => self.automatic_name(base_name),
-        };
+        let name = self
+            .explicit_name
+            .take()
+            .unwrap_or_else(|| self.automatic_name(base_name));
         let effects = self.effects_of(&operation);
         let number = self.body.points.len();
         self.body.points.push(Point { name, span });
         let result = self.fresh("result", false, BindingKind::Temporary);
+        self.body.bindings[result.0]
+            .ident
+            .set_span(span.resolved_at(Span::mixed_site()));
         let state = self.new_state(StateKind::Point(number), Some(result), None);
         self.close(End::Point {
             state,
@@ -499,11 +517,35 @@ impl Lowerer<'_> {
             } else {
                 format!("{base}#{count}")
             };
-            if !self.body.points.iter().any(|point| point.name == name) {
+            if !self.reserved.contains(&name) {
                 return name;
             }
         }
     }
+}
+
+/// Destructures the parameters that are patterns.
+fn patterns_of(params: &[Param], block: &mut Block) {
+    for param in params.iter().rev().filter(|param| !is_plain(&param.pat)) {
+        let (pat, field) = (&param.pat, &param.field);
+        block.stmts.insert(0, parse_quote!(let #pat = #field;));
+    }
+}
+
+/// Expressions that have ends of their own when they are lowered.
+fn is_control(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::If(_)
+            | Expr::Match(_)
+            | Expr::Block(_)
+            | Expr::Loop(_)
+            | Expr::While(_)
+            | Expr::ForLoop(_)
+            | Expr::Break(_)
+            | Expr::Continue(_)
+            | Expr::Return(_)
+    )
 }
 
 fn is_plain(pat: &Pat) -> bool {

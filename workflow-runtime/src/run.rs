@@ -1,0 +1,716 @@
+//! An instance at work: what it may write, what it waits for, and the lines of execution in it.
+//!
+//! An instance has one main line; a join or select splits it into branches, each a line with a scope of its own. All
+//! lines run in one task. The instance leaves the memory when every line waits for something outside of it.
+//!
+//! Invariant: as long as any line has something to do, the instance's ready record is in the store. It is removed only
+//! under the value that was last read, which every message changes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use workflow_model::{BlockedReason, InstanceId};
+
+use crate::child;
+use crate::engine::core::{Core, Message};
+use crate::engine::handle::ended;
+use crate::engine::hot::{Hot, Verb};
+use crate::engine::runner;
+use crate::engine::start::StartError;
+use crate::halt::Halt;
+use crate::keys::{self, Kind};
+use crate::join::timers_of;
+use crate::record::{self, AttemptsRecord, ChildEnd, GivenRecord, MessageRecord, StateRecord};
+use crate::store::{self, Batch, Condition, Verdict, Write};
+
+/// One line of execution of an instance that really runs.
+#[doc(hidden)]
+pub struct Run {
+    pub(crate) core: Arc<Core>,
+    pub(crate) hot: Arc<Hot>,
+    pub(crate) id: InstanceId,
+    pub(crate) token: u64,
+    pub(crate) step: u64,
+    pub(crate) starting: Option<Starting>,
+    pub(crate) given: Option<GivenRecord>,
+    /// The instance that is told of this one's end.
+    pub(crate) parent: Option<InstanceId>,
+    /// The pending step was committed in this life of the instance, not loaded.
+    pub(crate) fresh: bool,
+    /// Records that this line's next batch removes.
+    pub(crate) obsolete: Vec<Bytes>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) scope: Scope,
+    pub(crate) state_key: Bytes,
+    ready_key: Bytes,
+}
+
+/// The place of a branch: the numbers of the branches that lead to it. The main line's is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Scope(Vec<u32>);
+
+impl Scope {
+    pub(crate) fn branch(&self, index: u32) -> Self {
+        let mut path = self.0.clone();
+        path.push(index);
+        Scope(path)
+    }
+
+    pub(crate) fn is_main(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn is_within(&self, other: &Scope) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|index| index.to_be_bytes()).collect()
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (numbers, rest) = bytes.as_chunks::<4>();
+        rest.is_empty().then(|| Scope(numbers.iter().map(|number| u32::from_be_bytes(*number)).collect()))
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|index| write!(formatter, ".{index}"))
+    }
+}
+
+/// The part of the first batch that makes the instance exist.
+pub(crate) struct Starting {
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) reply: oneshot::Sender<Result<(), StartError>>,
+}
+
+/// What the lines of an instance share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared(Mutex<SharedState>);
+
+#[derive(Debug)]
+pub(crate) struct SharedState {
+    /// The value of the ready record, as far as this instance knows; `None` when there is none.
+    pub(crate) ready: Option<Bytes>,
+    /// Messages that are stored and not received yet, as of the last look.
+    messages: Vec<Message>,
+    /// Messages that a line has received and whose records are not removed yet.
+    taken: Vec<(Bytes, Scope)>,
+    /// How often a taken message's record was removed.
+    removals: u64,
+    /// What the instance was told when it last read its messages.
+    read_at: u64,
+    /// Results of branches that have ended.
+    pub(crate) done: BTreeMap<Scope, Bytes>,
+    /// Failed attempts of pending tasks.
+    pub(crate) attempts: BTreeMap<Scope, AttemptsRecord>,
+    /// Lines that have not ended.
+    lines: usize,
+    /// Lines that wait for something outside of the instance, with the time at which they go on by themselves.
+    waiting: Vec<Option<u64>>,
+    /// All lines wait, and the committer knows.
+    idle: bool,
+}
+
+impl Default for SharedState {
+    fn default() -> Self {
+        SharedState {
+            ready: None,
+            messages: Vec::new(),
+            taken: Vec::new(),
+            removals: 0,
+            read_at: 0,
+            done: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            lines: 1,
+            waiting: Vec::new(),
+            idle: false,
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SharedState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Run")
+            .field("id", &self.id)
+            .field("step", &self.step)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Run {
+    pub(crate) fn new(core: Arc<Core>, hot: Arc<Hot>, id: InstanceId, token: u64) -> Self {
+        let (state_key, ready_key) = (core.keys.of(Kind::State, &id), core.keys.of(Kind::Ready, &id));
+        Run {
+            core,
+            hot,
+            id,
+            token,
+            step: 0,
+            starting: None,
+            given: None,
+            parent: None,
+            fresh: false,
+            obsolete: Vec::new(),
+            shared: Arc::default(),
+            scope: Scope::default(),
+            state_key,
+            ready_key,
+        }
+    }
+
+    /// The line of a branch.
+    pub(crate) fn branch(&self, index: u32) -> Self {
+        Run {
+            core: self.core.clone(),
+            hot: self.hot.clone(),
+            id: self.id.clone(),
+            token: self.token,
+            step: self.step,
+            starting: None,
+            given: None,
+            parent: None,
+            fresh: self.fresh,
+            obsolete: Vec::new(),
+            shared: self.shared.clone(),
+            scope: self.scope.branch(index),
+            state_key: self.state_key.clone(),
+            ready_key: self.ready_key.clone(),
+        }
+    }
+
+    pub(crate) fn attempts_key(&self) -> Bytes {
+        if self.scope.is_main() {
+            self.core.keys.of(Kind::Attempts, &self.id)
+        } else {
+            self.core.keys.scoped(Kind::Attempts, &self.id, &self.scope.bytes())
+        }
+    }
+
+    pub(crate) fn branch_key(&self) -> Bytes {
+        self.core.keys.scoped(Kind::Branch, &self.id, &self.scope.bytes())
+    }
+
+    /// A line of the same instance with another scope.
+    pub(crate) fn at(&self, scope: &Scope) -> Self {
+        let mut line = self.branch(0);
+        line.scope = scope.clone();
+        line
+    }
+
+    /// The scope under which the winner of this line's select stands; no branch has so high a number.
+    pub(crate) fn winner_scope(&self) -> Scope {
+        self.scope.branch(u32::MAX)
+    }
+
+    pub(crate) fn winner_key(&self) -> Bytes {
+        self.core.keys.scoped(Kind::Branch, &self.id, &self.winner_scope().bytes())
+    }
+
+    /// The failed attempts of this line's pending task.
+    pub(crate) fn attempts(&self) -> Option<AttemptsRecord> {
+        let attempts = self.shared.lock().attempts.get(&self.scope).cloned();
+        attempts.filter(|attempts| attempts.step == self.step)
+    }
+
+    // Batches.
+
+    /// A batch under this engine's fence, with what the last step left to remove, and the start if it is the first one.
+    pub(crate) fn batch(&mut self) -> Batch {
+        let mut batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
+        if let Some(starting) = &mut self.starting {
+            batch.conditions.append(&mut starting.conditions);
+            batch.writes.append(&mut starting.writes);
+        }
+        let attempts = self.shared.lock().attempts.remove(&self.scope);
+        if let Some(attempts) = attempts {
+            if attempts.timer {
+                self.obsolete.push(self.core.keys.timer(&self.id, attempts.due_ms));
+            }
+            self.obsolete.push(self.attempts_key());
+        }
+        batch.writes.extend(self.obsolete.drain(..).map(Write::Delete));
+        batch
+    }
+
+    /// Commits a batch that leaves the instance ready, or waiting for something outside of it. An instance that waits
+    /// must not miss a message: the ready record, which a sender changes, is removed only if it is as it was read.
+    pub(crate) async fn commit_ready(&mut self, mut batch: Batch, stays_ready: bool) -> Result<(), Halt> {
+        let guard = batch.conditions.len();
+        let removed: Vec<Bytes> = self.taken_in(&batch);
+        let mut becomes_ready = false;
+        {
+            let mut shared = self.shared.lock();
+            match (&shared.ready, stays_ready) {
+                (None, true) => {
+                    let value = Bytes::copy_from_slice(&self.core.next_message().to_be_bytes());
+                    batch.writes.push(Write::Put(self.ready_key.clone(), value.clone()));
+                    shared.ready = Some(value);
+                    becomes_ready = true;
+                }
+                (Some(value), false) => {
+                    batch.conditions.push(Condition::Equals(self.ready_key.clone(), value.clone()));
+                    batch.writes.push(Write::Delete(self.ready_key.clone()));
+                    // A line that goes on meanwhile writes it anew.
+                    shared.ready = None;
+                }
+                _ => {}
+            }
+        }
+        match self.commit(batch).await? {
+            None => {
+                self.forget_taken(&removed);
+                Ok(())
+            }
+            Some((index, mut batch)) if index == guard => {
+                // A message came in the meantime: stay ready, and look at it.
+                batch.conditions.truncate(guard);
+                batch.writes.retain(|write| !matches!(write, Write::Delete(key) if *key == self.ready_key));
+                match self.commit(batch).await? {
+                    None => {
+                        self.forget_taken(&removed);
+                        self.hot.tell();
+                        self.look_at_messages().await
+                    }
+                    Some(_) => Err(Halt::IdTaken),
+                }
+            }
+            Some(_) => {
+                if becomes_ready {
+                    self.shared.lock().ready = None;
+                }
+                Err(Halt::IdTaken)
+            }
+        }
+    }
+
+    /// Commits a batch. While the store is unavailable this waits and tries again, except for an instance's first
+    /// batch, whose caller gets the error. A failed condition other than the fence is given back with the batch.
+    pub(crate) async fn commit(&mut self, mut batch: Batch) -> Result<Option<(usize, Batch)>, Halt> {
+        let starting = self.starting.take();
+        let mut failures = 0;
+        loop {
+            let answer = self.core.committer.commit(batch).await;
+            let error = match answer.result {
+                Ok(Verdict::Applied) => {
+                    if let Some(starting) = starting {
+                        // A caller who went away has started the instance all the same.
+                        let _ = starting.reply.send(Ok(()));
+                    }
+                    self.core.counters.committed();
+                    return Ok(None);
+                }
+                Ok(Verdict::Conflict(0)) => {
+                    if let Some(starting) = starting {
+                        let _ = starting.reply.send(Err(StartError::Fenced));
+                    }
+                    return Err(Halt::Fenced);
+                }
+                Ok(Verdict::Conflict(index)) => {
+                    if let Some(starting) = starting {
+                        let _ = starting.reply.send(Err(StartError::AlreadyExists { id: self.id.clone() }));
+                        return Err(Halt::NotStarted);
+                    }
+                    return Ok(Some((index, answer.batch)));
+                }
+                Err(error) => error,
+            };
+            if let Some(starting) = starting {
+                let _ = starting.reply.send(Err(StartError::Store(error)));
+                return Err(Halt::NotStarted);
+            }
+            if matches!(error, store::Error::TooLarge { .. }) {
+                return Err(Halt::Unencodable { variable: "the state".to_owned(), error: error.to_string() });
+            }
+            batch = answer.batch;
+            failures += 1;
+            self.core.wait_for_store(failures).await?;
+        }
+    }
+
+    /// Stores failed attempts of the pending task; with a timer the line waits outside of the memory.
+    pub(crate) async fn store_attempts(&mut self, attempts: AttemptsRecord) -> Result<(), Halt> {
+        let key = self.attempts_key();
+        let mut batch = self.batch();
+        // The record is replaced, not removed.
+        batch.writes.retain(|write| !matches!(write, Write::Delete(other) if *other == key));
+        batch.writes.push(Write::Put(key, record::encode(&attempts)));
+        if attempts.timer {
+            batch.writes.push(Write::Put(self.core.keys.timer(&self.id, attempts.due_ms), Bytes::new()));
+        }
+        // Other lines may have something to do.
+        let stays_ready = !attempts.timer || !self.scope.is_main();
+        self.shared.lock().attempts.insert(self.scope.clone(), attempts);
+        self.commit_ready(batch, stays_ready).await
+    }
+
+    /// Stores that the process died while this step was pending.
+    pub(crate) async fn note_crash(&mut self, attempts: AttemptsRecord) -> Result<(), Halt> {
+        let mut batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
+        batch.writes.push(Write::Put(self.attempts_key(), record::encode(&attempts)));
+        self.shared.lock().attempts.insert(self.scope.clone(), attempts);
+        match self.commit(batch).await? {
+            None => Ok(()),
+            Some(_) => Err(Halt::Fenced),
+        }
+    }
+
+    /// The instance ends in the middle of a step: what the step has in the store goes with it.
+    pub(crate) async fn sweep(&mut self) -> Result<(), store::Error> {
+        for kind in [Kind::Branch, Kind::Attempts, Kind::Side] {
+            let records = self.core.read_all(self.core.keys.numbered_range(kind, &self.id)).await?;
+            self.obsolete.extend(records.into_iter().map(|(key, _)| key));
+        }
+        self.obsolete.push(self.core.keys.of(Kind::Given, &self.id));
+        let state = self.core.read_one(&self.state_key).await?;
+        if let Some(state) = state.and_then(|state| StateRecord::read(state).ok()) {
+            let timers = timers_of(&state.operation);
+            self.obsolete.extend(timers.into_iter().map(|due_ms| self.core.keys.timer(&self.id, due_ms)));
+        }
+        Ok(())
+    }
+
+    /// Ends the instance, or blocks it.
+    pub(crate) async fn close(&mut self, outcome: &record::OutcomeRecord, sides: Vec<Bytes>) -> Result<(), Halt> {
+        self.look_at_messages().await?;
+        let mut batch = self.batch();
+        batch.writes.push(Write::Put(self.core.keys.of(Kind::Outcome, &self.id), record::encode(outcome)));
+        let (open, mut ready) = (outcome.end.is_open(), false);
+        if let record::End::Blocked { reason } = &outcome.end {
+            // Another version of the program may be able to read it: it is looked at again by the next one.
+            ready = matches!(reason, BlockedReason::Undecodable { .. });
+        }
+        if !open {
+            if self.step > 0 {
+                batch.writes.push(Write::Delete(self.state_key.clone()));
+            }
+            batch.writes.extend(sides.into_iter().map(Write::Delete));
+            let messages: Vec<Message> = self.shared.lock().messages.drain(..).collect();
+            batch.writes.extend(messages.into_iter().map(|message| Write::Delete(message.key)));
+        }
+        if self.shared.lock().ready.is_some() && !ready {
+            batch.writes.push(Write::Delete(self.ready_key.clone()));
+        }
+        let own = (batch.conditions.len(), batch.writes.len());
+        let parent = self.parent.clone().filter(|_| !open);
+        if let Some(parent) = &parent {
+            let key = self.core.keys.message(parent, self.core.now_ms(), self.core.next_message());
+            let end = match &outcome.end {
+                record::End::Completed | record::End::Failed { .. } => ChildEnd::Output(outcome.output.clone()),
+                end => ChildEnd::Stopped(ended(end.clone()).to_string()),
+            };
+            let message = MessageRecord { signal: child::ended(&self.id), payload: record::encode(&end) };
+            // Only a parent that has not ended has a state.
+            batch.conditions.push(Condition::Present(self.core.keys.of(Kind::State, parent)));
+            batch.writes.push(Write::Put(self.core.keys.of(Kind::Ready, parent), keys::nonce(&key)));
+            batch.writes.push(Write::Put(key, record::encode(&message)));
+        }
+        if let Some((index, mut batch)) = self.commit(batch).await? {
+            if index < own.0 {
+                return Err(Halt::Fenced);
+            }
+            batch.conditions.truncate(own.0);
+            batch.writes.truncate(own.1);
+            if self.commit(batch).await?.is_some() {
+                return Err(Halt::Fenced);
+            }
+        } else if let Some(parent) = parent
+            && !self.core.hot.tell(&parent)
+        {
+            runner::activate(&self.core, parent, false);
+        }
+        Ok(())
+    }
+
+    // Messages.
+
+    /// Reads the messages if there may be new ones.
+    pub(crate) async fn look_at_messages(&mut self) -> Result<(), Halt> {
+        let mut failures = 0;
+        loop {
+            let told = self.hot.told();
+            let removals = {
+                let shared = self.shared.lock();
+                if shared.read_at >= told {
+                    return Ok(());
+                }
+                shared.removals
+            };
+            let read = match self.core.read_messages(&self.id).await {
+                Ok(messages) => self.core.read_one(&self.ready_key).await.map(|ready| (messages, ready)),
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok((messages, ready)) => {
+                    let mut shared = self.shared.lock();
+                    // What was read before a message was removed may still hold it.
+                    if shared.removals == removals && shared.read_at < told {
+                        let taken = &shared.taken;
+                        let unread = |message: &Message| taken.iter().all(|(key, _)| *key != message.key);
+                        let messages = messages.into_iter().filter(unread).collect();
+                        shared.messages = messages;
+                        shared.ready = ready;
+                        shared.read_at = told;
+                    }
+                }
+                Err(error @ store::Error::Corrupt(_)) => return Err(Halt::Store(error)),
+                Err(_) => {
+                    failures += 1;
+                    self.core.wait_for_store(failures).await?;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn has_message(&self, signal: &str) -> bool {
+        self.shared.lock().messages.iter().any(|message| message.signal == signal)
+    }
+
+    /// Takes the first message with this name; this line's next batch removes its record.
+    fn take_message(&mut self, signal: &str) -> Option<Message> {
+        let mut shared = self.shared.lock();
+        let index = shared.messages.iter().position(|message| message.signal == signal)?;
+        let message = shared.messages.remove(index);
+        shared.taken.push((message.key.clone(), self.scope.clone()));
+        self.obsolete.push(message.key.clone());
+        Some(message)
+    }
+
+    /// Waits for a message and takes it.
+    pub(crate) async fn next_message(&mut self, signal: &str) -> Result<Message, Halt> {
+        loop {
+            let told = self.hot.told();
+            self.look_at_messages().await?;
+            if let Some(message) = self.take_message(signal) {
+                return Ok(message);
+            }
+            self.wait(Wait::Message { told }).await?;
+        }
+    }
+
+    /// The taken messages that a batch removes.
+    fn taken_in(&self, batch: &Batch) -> Vec<Bytes> {
+        let shared = self.shared.lock();
+        if shared.taken.is_empty() {
+            return Vec::new();
+        }
+        let removes = |key: &Bytes| batch.writes.iter().any(|write| matches!(write, Write::Delete(other) if other == key));
+        shared.taken.iter().map(|(key, _)| key.clone()).filter(removes).collect()
+    }
+
+    pub(crate) fn forget_taken(&self, removed: &[Bytes]) {
+        if removed.is_empty() {
+            return;
+        }
+        let mut shared = self.shared.lock();
+        shared.taken.retain(|(key, _)| !removed.contains(key));
+        shared.removals += 1;
+    }
+
+    /// Lines within `scope` were dropped: what they took and did not remove is to be read again.
+    pub(crate) fn give_back(&self, scope: &Scope) {
+        let mut shared = self.shared.lock();
+        let before = shared.taken.len();
+        shared.taken.retain(|(_, taker)| !taker.is_within(scope));
+        if shared.taken.len() != before {
+            drop(shared);
+            self.hot.tell();
+        }
+    }
+
+    // Orders.
+
+    /// An order to cancel that the code was not told of yet.
+    pub(crate) fn check_cancelled(&self) -> Result<(), Halt> {
+        match self.hot.ordered(|verb| verb == Verb::Cancel) {
+            Some(order) => Err(Halt::Cancelled { reason: order.reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// The output that an operator gave in the place of the pending task's.
+    pub(crate) fn take_given(&mut self) -> Option<Bytes> {
+        let given = self.given.take().filter(|given| given.step == self.step)?;
+        self.obsolete.push(self.core.keys.of(Kind::Given, &self.id));
+        Some(given.output)
+    }
+
+    // Waiting.
+
+    /// Waits until a time that stands in a timer record.
+    pub(crate) async fn wait_until(&mut self, due_ms: u64) -> Result<(), Halt> {
+        self.wait(Wait::Timer { due_ms }).await
+    }
+
+    /// Waits for the time of the next attempt.
+    pub(crate) async fn pause_until(&mut self, due_ms: u64, timer: bool) -> Result<(), Halt> {
+        if !timer {
+            return self.wait(Wait::Pause { due_ms }).await;
+        }
+        self.wait_until(due_ms).await?;
+        self.obsolete.push(self.core.keys.timer(&self.id, due_ms));
+        Ok(())
+    }
+
+    async fn wait(&mut self, wait: Wait) -> Result<(), Halt> {
+        let waiting = match wait {
+            Wait::Pause { .. } => None,
+            Wait::Timer { due_ms } if self.core.now_ms() >= due_ms => return Ok(()),
+            Wait::Timer { due_ms } => Some(Waiting::begin(self, Some(due_ms))),
+            Wait::Message { .. } => Some(Waiting::begin(self, None)),
+        };
+        let hot = self.hot.clone();
+        loop {
+            let notified = hot.notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            self.core.check_running()?;
+            self.check_cancelled()?;
+            if wait.is_over(&self.core, &hot) {
+                return Ok(());
+            }
+            if waiting.is_some() && hot.should_leave() && self.try_leave().await? {
+                return Err(Halt::Evicted);
+            }
+            match wait {
+                Wait::Message { .. } => notified.await,
+                Wait::Timer { due_ms } | Wait::Pause { due_ms } => {
+                    tokio::select! {
+                        () = notified => {}
+                        () = tokio::time::sleep(self.core.until(due_ms)) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leaves the memory if every line waits.
+    async fn try_leave(&mut self) -> Result<bool, Halt> {
+        let all_wait = |shared: &SharedState| shared.waiting.len() == shared.lines;
+        let ready = {
+            let shared = self.shared.lock();
+            if !all_wait(&shared) {
+                return Ok(false);
+            }
+            shared.ready.is_some()
+        };
+        if ready {
+            let batch = Batch { conditions: vec![self.core.fence.clone()], writes: Vec::new() };
+            self.commit_ready(batch, false).await?;
+        }
+        let shared = self.shared.lock();
+        if !all_wait(&shared) || shared.ready.is_some() {
+            return Ok(false);
+        }
+        let first_due = shared.waiting.iter().flatten().min().copied();
+        if !self.core.hot.try_leave(&self.id, &self.hot, shared.read_at) {
+            return Ok(false);
+        }
+        if let Some(due_ms) = first_due {
+            self.core.timers.add(self.core.keys.shard(&self.id), due_ms);
+        }
+        Ok(true)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wait {
+    /// For the pause between two attempts, which nothing in the store would end.
+    Pause { due_ms: u64 },
+    Timer { due_ms: u64 },
+    /// For anything that the instance is told after `told`.
+    Message { told: u64 },
+}
+
+impl Wait {
+    fn is_over(self, core: &Core, hot: &Hot) -> bool {
+        match self {
+            Wait::Pause { due_ms } | Wait::Timer { due_ms } => core.now_ms() >= due_ms,
+            Wait::Message { told } => hot.told() > told,
+        }
+    }
+}
+
+/// A line that waits, until it is dropped.
+struct Waiting {
+    core: Arc<Core>,
+    shared: Arc<Shared>,
+    due_ms: Option<u64>,
+}
+
+impl Waiting {
+    fn begin(run: &Run, due_ms: Option<u64>) -> Self {
+        let mut shared = run.shared.lock();
+        shared.waiting.push(due_ms);
+        if shared.waiting.len() == shared.lines && !shared.idle {
+            shared.idle = true;
+            run.core.committer.instance_ends();
+            run.core.hot.note_waiting(&run.id, &run.hot);
+        }
+        drop(shared);
+        Waiting { core: run.core.clone(), shared: run.shared.clone(), due_ms }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut shared = self.shared.lock();
+        if let Some(index) = shared.waiting.iter().position(|due_ms| *due_ms == self.due_ms) {
+            shared.waiting.swap_remove(index);
+        }
+        if shared.idle {
+            shared.idle = false;
+            self.core.committer.instance_begins();
+        }
+    }
+}
+
+/// The lines of a join or select, in the place of the line that they split.
+pub(crate) struct Lines {
+    shared: Arc<Shared>,
+    live: AtomicUsize,
+}
+
+impl Lines {
+    pub(crate) fn split(run: &Run, branches: usize) -> Self {
+        let mut shared = run.shared.lock();
+        shared.lines = shared.lines + branches - 1;
+        drop(shared);
+        Lines { shared: run.shared.clone(), live: AtomicUsize::new(branches) }
+    }
+
+    /// One more branch begins.
+    pub(crate) fn begins(&self) {
+        self.live.fetch_add(1, Ordering::Relaxed);
+        self.shared.lock().lines += 1;
+    }
+
+    /// A branch has ended.
+    pub(crate) fn ended(&self) {
+        self.live.fetch_sub(1, Ordering::Relaxed);
+        let mut shared = self.shared.lock();
+        shared.lines = shared.lines.saturating_sub(1);
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let mut shared = self.shared.lock();
+        shared.lines = (shared.lines + 1).saturating_sub(self.live.load(Ordering::Relaxed));
+    }
+}
