@@ -91,7 +91,8 @@ impl<W: Workflow> Load<W> {
         let engine = runtime.block_on(WorkflowEngine::<W>::builder().store(engine_store).build())?;
         floor::replay(floor_store.as_ref(), &recorder.take())?;
 
-        let (mut turns, mut groups, mut latencies_ms, mut bytes) = (Turns::default(), Vec::new(), Vec::new(), 0);
+        let (mut turns, mut groups, mut bytes) = (Turns::default(), Vec::new(), 0);
+        let (mut latencies_ms, mut quiet_latencies_ms) = (Vec::new(), Vec::new());
         let mut before = engine.stats();
         let (rounds, mut round) = (options.rounds(), 0);
         while turns.go_on(&rounds) {
@@ -104,15 +105,20 @@ impl<W: Workflow> Load<W> {
             before = stats;
             groups.push(group);
             let is_quiet = turns.add(timing, floor::replay(floor_store.as_ref(), &trace.regrouped(group))?);
-            let latencies = result?;
+            let latencies = result?.into_iter().map(|latency| latency.as_secs_f64() * 1e3);
             if is_quiet {
-                latencies_ms.extend(latencies.iter().map(|latency| latency.as_secs_f64() * 1e3));
+                quiet_latencies_ms.extend(latencies.clone());
             }
+            latencies_ms.extend(latencies);
             round += 1;
         }
         let bytes = bytes as f64 / (groups.len() * self.count) as f64;
         runtime.block_on(engine.shutdown());
         runtime.block_on(recorded.shutdown());
+        // As for the rates: with too few quiet rounds all count.
+        if turns.has_enough_quiet() {
+            latencies_ms = quiet_latencies_ms;
+        }
         Ok(Outcome { comparison: turns.compare(self.count), group: median(&groups), bytes, latencies_ms })
     }
 

@@ -122,14 +122,23 @@ impl Turns {
 
     /// Whether another round is wanted.
     pub(crate) fn go_on(&self, rounds: &Rounds) -> bool {
-        rounds.go_on(self.rounds.len(), self.rounds.iter().filter(|round| is_quiet(round)).count())
+        rounds.go_on(self.rounds.len(), self.quiet())
+    }
+
+    fn quiet(&self) -> usize {
+        self.rounds.iter().filter(|round| is_quiet(round)).count()
+    }
+
+    /// Whether only the quiet rounds count.
+    pub(crate) fn has_enough_quiet(&self) -> bool {
+        self.quiet() >= QUIET_ROUNDS
     }
 
     /// Compares the rounds in which other processes left both cores alone; `count` units of work were done in each.
     pub(crate) fn compare(&self, count: usize) -> Comparison {
         let quiet: Vec<_> = self.rounds.iter().filter(|round| is_quiet(round)).copied().collect();
         let note = format!("{} of {} rounds quiet", quiet.len(), self.rounds.len());
-        let rounds = if quiet.len() < QUIET_ROUNDS { &self.rounds } else { &quiet };
+        let rounds = if self.has_enough_quiet() { &quiet } else { &self.rounds };
         let each = |figure: fn(&Timing, usize) -> f64| -> (Vec<f64>, Vec<f64>) {
             rounds.iter().map(|(engine, floor)| (figure(engine, count), figure(floor, count))).unzip()
         };
