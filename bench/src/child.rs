@@ -18,8 +18,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             recovery::park(Path::new(folder), steps.parse()?, buffer.parse()?)
         }
         ["recovery-complete", folder, buffer] => recovery::complete(Path::new(folder), buffer.parse()?),
-        ["idle-park", folder, count, buffer] => idle::park(Path::new(folder), count.parse()?, buffer.parse()?),
-        ["idle-drain", folder, count, buffer] => idle::drain(Path::new(folder), count.parse()?, buffer.parse()?),
+        ["idle-park", folder, count, buffer] => {
+            idle::park(Path::new(folder), count.parse()?, buffer.parse()?)
+        }
+        ["idle-drain", folder, count, buffer] => {
+            idle::drain(Path::new(folder), count.parse()?, buffer.parse()?)
+        }
         _ => Err(format!("there is no child {arguments:?}").into()),
     }
 }
@@ -39,9 +43,16 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(arguments: &[&str]) -> Result<Self, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.arg("child").args(arguments).stdout(Stdio::piped()).spawn()?;
+        let mut child = command
+            .arg("child")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()?;
         let output = child.stdout.take().ok_or("the child has no output")?;
-        Ok(Running { child, lines: BufReader::new(output).lines() })
+        Ok(Running {
+            child,
+            lines: BufReader::new(output).lines(),
+        })
     }
 
     /// Waits until the child tells this figure.
@@ -64,6 +75,10 @@ impl Running {
 
     pub(crate) fn wait(mut self) -> Result<(), Failure> {
         let status = self.child.wait()?;
-        if status.success() { Ok(()) } else { Err(format!("the child has failed: {status}").into()) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("the child has failed: {status}").into())
+        }
     }
 }

@@ -14,7 +14,12 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
     let folder = options.folder()?;
     let target = folder.path().join("target");
     for (awaits, most) in [(50, 1.5), (200, 3.0)] {
-        let durable = Package::generate(folder.path(), &format!("durable_{awaits}"), &target, &durable(awaits))?;
+        let durable = Package::generate(
+            folder.path(),
+            &format!("durable_{awaits}"),
+            &target,
+            &durable(awaits),
+        )?;
         let plain = Package::generate(folder.path(), &format!("plain_{awaits}"), &target, &plain(awaits))?;
         for command in ["build", "check"] {
             durable.cargo(command)?;
@@ -31,14 +36,22 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
                 durable_cpu / plain_cpu,
                 found.quiet,
             );
-            let row = Row::new(format!("cargo {command}, workflow of {awaits} awaits"), 1.0 / found.rate, "s")
-                .floor(1.0 / found.floor_rate, 1.0 / found.ratio)
-                .spread((1.0 / found.quartiles.1, 1.0 / found.quartiles.0))
-                .note(note);
+            let row = Row::new(
+                format!("cargo {command}, workflow of {awaits} awaits"),
+                1.0 / found.rate,
+                "s",
+            )
+            .floor(1.0 / found.floor_rate, 1.0 / found.ratio)
+            .spread((1.0 / found.quartiles.1, 1.0 / found.quartiles.0))
+            .note(note);
             report.add(row.bar_if((command == "build").then_some(Bar::RatioAtMost(most))));
         }
     }
-    clean_build(report, &folder.path().join("clean"), if options.quick { 1 } else { 2 })
+    clean_build(
+        report,
+        &folder.path().join("clean"),
+        if options.quick { 1 } else { 2 },
+    )
 }
 
 /// The whole library, from nothing.
@@ -50,14 +63,41 @@ fn clean_build(report: &mut Report, target: &Path, runs: usize) -> Result<(), Fa
         times.push(start.elapsed().as_secs_f64());
         std::fs::remove_dir_all(target)?;
     }
-    report.add(Row::new("cargo build of workflow-runtime from nothing", median(&times), "s").note("debug, default features"));
-    let tree = ["tree", "-p", "workflow-runtime", "-e", "normal,build", "--prefix", "none", "--format", "{p}"];
-    let output = Command::new("cargo").args(tree).arg("--offline").current_dir(root()).output()?;
+    report.add(
+        Row::new(
+            "cargo build of workflow-runtime from nothing",
+            median(&times),
+            "s",
+        )
+        .note("debug, default features"),
+    );
+    let tree = [
+        "tree",
+        "-p",
+        "workflow-runtime",
+        "-e",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ];
+    let output = Command::new("cargo")
+        .args(tree)
+        .arg("--offline")
+        .current_dir(root())
+        .output()?;
     let text = String::from_utf8(output.stdout)?;
-    let mut names: Vec<&str> = text.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.is_empty()).collect();
+    let mut names: Vec<&str> = text
+        .lines()
+        .map(|line| line.trim_end_matches(" (*)"))
+        .filter(|line| !line.is_empty())
+        .collect();
     names.sort_unstable();
     names.dedup();
-    report.add(Row::new("crates of workflow-runtime", names.len() as f64, "crates").bar(Bar::ValueBelow(120.0)));
+    report.add(
+        Row::new("crates of workflow-runtime", names.len() as f64, "crates").bar(Bar::ValueBelow(120.0)),
+    );
     Ok(())
 }
 
@@ -67,9 +107,17 @@ fn root() -> PathBuf {
 
 fn cargo(folder: &Path, target: &Path, arguments: &[&str]) -> Result<(), Failure> {
     let mut command = Command::new("cargo");
-    command.args(arguments).args(["--offline", "--quiet"]).current_dir(folder).env("CARGO_TARGET_DIR", target);
+    command
+        .args(arguments)
+        .args(["--offline", "--quiet"])
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", target);
     let status = command.stdout(Stdio::null()).status()?;
-    if status.success() { Ok(()) } else { Err(format!("`cargo {}` has failed", arguments.join(" ")).into()) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("`cargo {}` has failed", arguments.join(" ")).into())
+    }
 }
 
 struct Package {
@@ -91,7 +139,10 @@ impl Package {
         // The same versions as here, so that nothing has to be looked up.
         std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
         std::fs::write(folder.join("src/lib.rs"), source)?;
-        Ok(Package { folder, target: target.to_owned() })
+        Ok(Package {
+            folder,
+            target: target.to_owned(),
+        })
     }
 
     /// Touches the source and builds.

@@ -37,7 +37,11 @@ struct Figures {
 }
 
 pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
-    let counts = if options.quick { [2_000, 20_000] } else { [10_000, 100_000] };
+    let counts = if options.quick {
+        [2_000, 20_000]
+    } else {
+        [10_000, 100_000]
+    };
     // With the store's own buffers and cache, which so few workflows do not fill, and with small ones, which are full at
     // both counts: what grows then is the workflows'.
     for (buffer, name) in [(0, "W4"), (1 << 20, "W4, write buffer and cache of 1 MiB,")] {
@@ -53,37 +57,80 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
                 figures.opened / 1_048_576.0,
             );
             let each = (figures.parked - figures.before) / count;
-            report.add(Row::new(format!("{name} {} parked, resident growth each", figures.count), each, "bytes").note(note));
+            report.add(
+                Row::new(
+                    format!("{name} {} parked, resident growth each", figures.count),
+                    each,
+                    "bytes",
+                )
+                .note(note),
+            );
             let note = "allocated in the folder, the journal included";
-            let row = Row::new(format!("{name} {} parked, disk each", figures.count), figures.disk as f64 / count, "bytes");
+            let row = Row::new(
+                format!("{name} {} parked, disk each", figures.count),
+                figures.disk as f64 / count,
+                "bytes",
+            );
             report.add(row.note(note));
-            let row = Row::new(format!("{name} {} parked", figures.count), count / figures.park_s, "workflows/s");
+            let row = Row::new(
+                format!("{name} {} parked", figures.count),
+                count / figures.park_s,
+                "workflows/s",
+            );
             report.add(row);
             let note = format!("{:.2} s for all, {AT_ONCE} signals at once", figures.drain_s);
-            let row = Row::new(format!("{name} {} signalled and ended", figures.count), count / figures.drain_s, "workflows/s");
+            let row = Row::new(
+                format!("{name} {} signalled and ended", figures.count),
+                count / figures.drain_s,
+                "workflows/s",
+            );
             report.add(row.note(note));
         }
         let more = (many.count - few.count) as f64;
         let each = (many.opened - few.opened) / more;
-        let row = Row::new(format!("{name} memory of one more parked workflow, new process"), each, "bytes");
+        let row = Row::new(
+            format!("{name} memory of one more parked workflow, new process"),
+            each,
+            "bytes",
+        );
         report.add(row.bar_if((buffer > 0).then_some(Bar::ValueBelow(64.0))));
         let each = (many.parked - few.parked) / more;
-        report.add(Row::new(format!("{name} memory of one more parked workflow, same process"), each, "bytes"));
+        report.add(Row::new(
+            format!("{name} memory of one more parked workflow, same process"),
+            each,
+            "bytes",
+        ));
     }
     Ok(())
 }
 
 fn measure(options: &Options, count: usize, buffer: u64) -> Result<Figures, Failure> {
     let folder = options.folder()?;
-    let (path, number, buffer) = (folder.path().to_string_lossy(), count.to_string(), buffer.to_string());
+    let (path, number, buffer) = (
+        folder.path().to_string_lossy(),
+        count.to_string(),
+        buffer.to_string(),
+    );
     let mut child = Running::start(&["idle-park", &path, &number, &buffer])?;
-    let (before, park_s, parked) = (child.told("before")?, child.told("park_s")?, child.told("parked")?);
+    let (before, park_s, parked) = (
+        child.told("before")?,
+        child.told("park_s")?,
+        child.told("parked")?,
+    );
     child.wait()?;
     let (_, disk) = size(folder.path())?;
     let mut child = Running::start(&["idle-drain", &path, &number, &buffer])?;
     let (opened, drain_s) = (child.told("opened")?, child.told("drain_s")?);
     child.wait()?;
-    Ok(Figures { count, before, parked, opened, park_s, drain_s, disk })
+    Ok(Figures {
+        count,
+        before,
+        parked,
+        opened,
+        park_s,
+        drain_s,
+        disk,
+    })
 }
 
 async fn engine(folder: &Path, buffer: u64) -> Result<WorkflowEngine<wait>, Failure> {
@@ -91,7 +138,11 @@ async fn engine(folder: &Path, buffer: u64) -> Result<WorkflowEngine<wait>, Fail
     if buffer > 0 {
         builder = builder.write_buffer_bytes(buffer).cache_bytes(buffer);
     }
-    Ok(WorkflowEngine::builder().store(builder.open()?).waiting_in_memory(IN_MEMORY).build().await?)
+    Ok(WorkflowEngine::builder()
+        .store(builder.open()?)
+        .waiting_in_memory(IN_MEMORY)
+        .build()
+        .await?)
 }
 
 fn id(number: usize) -> String {
@@ -136,7 +187,11 @@ pub(crate) fn drain(folder: &Path, count: usize, buffer: u64) -> Result<(), Fail
         let begin = Instant::now();
         at_once(0..count, &engine, |engine, number| async move {
             let handle = engine.handle::<wait>(InstanceId::new(id(number))?);
-            handle.signal(Proceed { by: "the benchmark".to_owned() }).await?;
+            handle
+                .signal(Proceed {
+                    by: "the benchmark".to_owned(),
+                })
+                .await?;
             Ok(())
         })
         .await?;
@@ -145,7 +200,10 @@ pub(crate) fn drain(folder: &Path, count: usize, buffer: u64) -> Result<(), Fail
         }
         tell("drain_s", begin.elapsed().as_secs_f64());
         for number in (0..count).step_by(count / 100) {
-            let output = engine.handle::<wait>(InstanceId::new(id(number))?).result().await?;
+            let output = engine
+                .handle::<wait>(InstanceId::new(id(number))?)
+                .result()
+                .await?;
             if !output.ends_with("the benchmark") {
                 return Err(format!("the workflow {number} has a wrong result").into());
             }
@@ -187,6 +245,13 @@ where
 /// The resident memory of this process, in bytes.
 fn resident() -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN) * 1024.0
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .next()
+        .and_then(|field| field.parse::<f64>().ok())
+        .unwrap_or(f64::NAN)
+        * 1024.0
 }

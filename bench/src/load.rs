@@ -38,7 +38,10 @@ impl FromStr for Kind {
 
     fn from_str(name: &str) -> Result<Self, Failure> {
         let kinds = [Kind::Synced, Kind::Relaxed, Kind::Memory];
-        kinds.into_iter().find(|kind| kind.to_string() == name).ok_or(format!("there is no store `{name}`").into())
+        kinds
+            .into_iter()
+            .find(|kind| kind.to_string() == name)
+            .ok_or(format!("there is no store `{name}`").into())
     }
 }
 
@@ -46,7 +49,11 @@ impl Kind {
     /// An empty store, and its folder.
     fn store(self, options: &Options) -> Result<(Arc<dyn Store>, tempfile::TempDir), Failure> {
         let folder = options.folder()?;
-        let embedded = |durability| EmbeddedStore::builder(folder.path()).durability(durability).open();
+        let embedded = |durability| {
+            EmbeddedStore::builder(folder.path())
+                .durability(durability)
+                .open()
+        };
         let store: Arc<dyn Store> = match self {
             Kind::Synced => Arc::new(embedded(Durability::Synced)?),
             Kind::Relaxed => Arc::new(embedded(Durability::Relaxed)?),
@@ -101,10 +108,14 @@ impl<W: Workflow> Load<W> {
             bytes += trace.bytes();
             let (result, timing) = time(|| runtime.block_on(self.run(&engine, round)));
             let stats = engine.stats();
-            let group = (stats.commits - before.commits) as f64 / (stats.groups - before.groups).max(1) as f64;
+            let group =
+                (stats.commits - before.commits) as f64 / (stats.groups - before.groups).max(1) as f64;
             before = stats;
             groups.push(group);
-            let is_quiet = turns.add(timing, floor::replay(floor_store.as_ref(), &trace.regrouped(group))?);
+            let is_quiet = turns.add(
+                timing,
+                floor::replay(floor_store.as_ref(), &trace.regrouped(group))?,
+            );
             let latencies = result?.into_iter().map(|latency| latency.as_secs_f64() * 1e3);
             if is_quiet {
                 quiet_latencies_ms.extend(latencies.clone());
@@ -119,7 +130,12 @@ impl<W: Workflow> Load<W> {
         if turns.has_enough_quiet() {
             latencies_ms = quiet_latencies_ms;
         }
-        Ok(Outcome { comparison: turns.compare(self.count), group: median(&groups), bytes, latencies_ms })
+        Ok(Outcome {
+            comparison: turns.compare(self.count),
+            group: median(&groups),
+            bytes,
+            latencies_ms,
+        })
     }
 
     /// One long run of the engine alone, for a profiler.
@@ -147,7 +163,10 @@ impl<W: Workflow> Load<W> {
                             return Ok::<_, Failure>(latencies);
                         }
                         let begin = Instant::now();
-                        let handle = engine.start(call()).id(format!("instance-{round:03}-{number:05}")).await?;
+                        let handle = engine
+                            .start(call())
+                            .id(format!("instance-{round:03}-{number:05}"))
+                            .await?;
                         let output = handle.result().await?;
                         latencies.push(begin.elapsed());
                         if !is_right(&output) {
@@ -167,5 +186,8 @@ impl<W: Workflow> Load<W> {
 
 /// Two workers: the machine's two cores.
 pub(crate) fn runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-pub(crate) const USAGE: &str = "usage: bench [all|w1|w2|w3|w4|w7|compile].. [--quick] [--json FILE] [--folder FOLDER]
+pub(crate) const USAGE: &str =
+    "usage: bench [all|w1|w2|w3|w4|w7|compile].. [--quick] [--json FILE] [--folder FOLDER]
 
   --quick          fewer repetitions and less work in each
   --json FILE      writes the rows there, too
@@ -39,7 +40,12 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { workloads: Vec::new(), quick: false, json: None, folder: std::env::temp_dir() }
+        Options {
+            workloads: Vec::new(),
+            quick: false,
+            json: None,
+            folder: std::env::temp_dir(),
+        }
     }
 }
 
@@ -68,7 +74,9 @@ impl Options {
 
     /// A new empty folder, removed when it is dropped.
     pub(crate) fn folder(&self) -> std::io::Result<tempfile::TempDir> {
-        tempfile::Builder::new().prefix("workflow-bench-").tempdir_in(&self.folder)
+        tempfile::Builder::new()
+            .prefix("workflow-bench-")
+            .tempdir_in(&self.folder)
     }
 
     /// How many quiet rounds are wanted.

@@ -34,8 +34,12 @@ fn measure(options: &Options, report: &mut Report, buffer: u64) -> Result<(), Fa
     let buffer_text = buffer.to_string();
     for steps in STEPS {
         let path = folder.path().join(steps.to_string());
-        let mut child =
-            Running::start(&["recovery-park", &path.to_string_lossy(), &steps.to_string(), &buffer_text])?;
+        let mut child = Running::start(&[
+            "recovery-park",
+            &path.to_string_lossy(),
+            &steps.to_string(),
+            &buffer_text,
+        ])?;
         child.told("parked")?;
         child.kill()?;
     }
@@ -63,8 +67,11 @@ fn measure(options: &Options, report: &mut Report, buffer: u64) -> Result<(), Fa
         bytes => format!("W3, write buffer {} MiB,", bytes >> 20),
     };
     for (index, steps) in STEPS.iter().enumerate() {
-        let parts: Vec<String> =
-            PARTS.iter().zip(&parts[index]).map(|(part, times)| format!("{part} {:.1}", median(times))).collect();
+        let parts: Vec<String> = PARTS
+            .iter()
+            .zip(&parts[index])
+            .map(|(part, times)| format!("{part} {:.1}", median(times)))
+            .collect();
         let (apparent, allocated) = size(&folder.path().join(steps.to_string()))?;
         let note = format!(
             "ms: {}; folder {:.1} MiB, allocated {:.1} MiB; least {:.1}",
@@ -73,7 +80,11 @@ fn measure(options: &Options, report: &mut Report, buffer: u64) -> Result<(), Fa
             allocated as f64 / 1_048_576.0,
             percentile(&times[index], 0.0),
         );
-        let ratios: Vec<f64> = times[index].iter().zip(&times[0]).map(|(time, first)| time / first).collect();
+        let ratios: Vec<f64> = times[index]
+            .iter()
+            .zip(&times[0])
+            .map(|(time, first)| time / first)
+            .collect();
         let row = Row::new(format!("{name} after {steps} steps"), median(&times[index]), "ms")
             .floor(median(&times[0]), median(&ratios))
             .spread(quartiles(&ratios))
@@ -97,8 +108,14 @@ fn open(folder: &Path, buffer: u64, durability: Durability) -> Result<EmbeddedSt
 pub(crate) fn park(folder: &Path, steps: u64, buffer: u64) -> Result<(), Failure> {
     let store = open(folder, buffer, Durability::Relaxed)?;
     runtime()?.block_on(async {
-        let engine = WorkflowEngine::<steps_then_wait>::builder().store(store).build().await?;
-        let handle = engine.start(steps_then_wait(steps, Payload::new())).id(ID).await?;
+        let engine = WorkflowEngine::<steps_then_wait>::builder()
+            .store(store)
+            .build()
+            .await?;
+        let handle = engine
+            .start(steps_then_wait(steps, Payload::new()))
+            .id(ID)
+            .await?;
         while !matches!(handle.status().await?, InstanceStatus::Waiting { .. }) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -118,10 +135,17 @@ pub(crate) fn complete(folder: &Path, buffer: u64) -> Result<(), Failure> {
     let store = open(folder, buffer, Durability::Synced)?;
     let mut times = vec![part()];
     runtime()?.block_on(async {
-        let engine = WorkflowEngine::<steps_then_wait>::builder().store(store).build().await?;
+        let engine = WorkflowEngine::<steps_then_wait>::builder()
+            .store(store)
+            .build()
+            .await?;
         times.push(part());
         let handle = engine.handle::<steps_then_wait>(InstanceId::new(ID.to_owned())?);
-        handle.signal(Proceed { by: "the new process".to_owned() }).await?;
+        handle
+            .signal(Proceed {
+                by: "the new process".to_owned(),
+            })
+            .await?;
         let payload = handle.result().await?;
         times.push(part());
         for (name, time) in PARTS.iter().zip(&times) {
@@ -136,7 +160,11 @@ pub(crate) fn complete(folder: &Path, buffer: u64) -> Result<(), Failure> {
 /// Copies a folder with the holes of its files. The journal is nearly all hole: a copy in which that is written out as
 /// zeros takes longer to open than the folder that the killed process left.
 fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
-    let status = Command::new("cp").args(["-a", "--sparse=auto"]).arg(from).arg(to).status()?;
+    let status = Command::new("cp")
+        .args(["-a", "--sparse=auto"])
+        .arg(from)
+        .arg(to)
+        .status()?;
     let (before, after) = (size(from)?, size(to)?);
     if !status.success() || after.0 != before.0 || after.1.abs_diff(before.1) > 1 << 18 {
         return Err(format!("the copy of a folder differs: {before:?} bytes before, {after:?} after").into());
@@ -151,8 +179,11 @@ pub(crate) fn size(folder: &Path) -> std::io::Result<(u64, u64)> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let metadata = entry.metadata()?;
-        let (apparent, allocated) =
-            if metadata.is_dir() { size(&entry.path())? } else { (metadata.len(), 512 * metadata.blocks()) };
+        let (apparent, allocated) = if metadata.is_dir() {
+            size(&entry.path())?
+        } else {
+            (metadata.len(), 512 * metadata.blocks())
+        };
         sum = (sum.0 + apparent, sum.1 + allocated);
     }
     Ok(sum)

@@ -48,7 +48,9 @@ impl Row {
 
     /// A figure with its floor, measured in turns.
     pub(crate) fn compared(name: impl Into<String>, unit: &'static str, found: &Comparison) -> Self {
-        Row::new(name, found.rate, unit).floor(found.floor_rate, found.ratio).spread(found.quartiles)
+        Row::new(name, found.rate, unit)
+            .floor(found.floor_rate, found.ratio)
+            .spread(found.quartiles)
     }
 
     pub(crate) fn bar_if(self, bar: Option<Bar>) -> Self {
@@ -90,10 +92,12 @@ impl Row {
     fn cells(&self) -> [String; 9] {
         let optional = |value: Option<f64>| value.map_or(String::new(), number);
         let two = |value: f64| format!("{value:.2}");
-        let spread = self.spread.map_or(String::new(), |(least, most)| match self.ratio {
-            Some(_) => format!("{}..{}", two(least), two(most)),
-            None => format!("{}..{}", number(least), number(most)),
-        });
+        let spread = self
+            .spread
+            .map_or(String::new(), |(least, most)| match self.ratio {
+                Some(_) => format!("{}..{}", two(least), two(most)),
+                None => format!("{}..{}", number(least), number(most)),
+            });
         let verdict = match self.pass {
             None => "",
             Some(true) => "pass",
@@ -128,12 +132,27 @@ impl Report {
 
     /// Prints the rows that were not printed yet.
     pub(crate) fn print_new(&mut self) {
-        const HEAD: [&str; 9] = ["name", "value", "unit", "floor", "ratio", "quartiles", "bar", "", "note"];
+        const HEAD: [&str; 9] = [
+            "name",
+            "value",
+            "unit",
+            "floor",
+            "ratio",
+            "quartiles",
+            "bar",
+            "",
+            "note",
+        ];
         let mut lines = vec![HEAD.map(str::to_owned)];
         lines.extend(self.rows[self.printed..].iter().map(Row::cells));
         self.printed = self.rows.len();
-        let widths: [usize; 9] =
-            std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0));
+        let widths: [usize; 9] = std::array::from_fn(|column| {
+            lines
+                .iter()
+                .map(|line| line[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        });
         for line in lines {
             let mut text = String::new();
             for (column, cell) in line.iter().enumerate() {
@@ -158,7 +177,11 @@ impl Report {
 fn number(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude < 100.0 && value.fract() != 0.0 {
-        return if magnitude < 1.0 { format!("{value:.3}") } else { format!("{value:.2}") };
+        return if magnitude < 1.0 {
+            format!("{value:.3}")
+        } else {
+            format!("{value:.2}")
+        };
     }
     let digits = format!("{magnitude:.0}");
     let mut text = String::new();

@@ -20,8 +20,12 @@ const STEPS: usize = 100;
 const SIZES: [(usize, &str); 3] = [(1 << 10, "1 KiB"), (64 << 10, "64 KiB"), (1 << 20, "1 MiB")];
 
 pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
-    measure(options, report, "let", |steps, bytes| carry_constant(steps as u64, bytes, Payload::new()))?;
-    measure(options, report, "let mut", |steps, bytes| carry_variable(steps as u64, bytes, Payload::new()))
+    measure(options, report, "let", |steps, bytes| {
+        carry_constant(steps as u64, bytes, Payload::new())
+    })?;
+    measure(options, report, "let mut", |steps, bytes| {
+        carry_variable(steps as u64, bytes, Payload::new())
+    })
 }
 
 fn measure<W: Workflow<Output = usize>>(
@@ -40,7 +44,10 @@ fn measure<W: Workflow<Output = usize>>(
         recorder.take();
         let (result, timing) = time(|| {
             runtime.block_on(async {
-                let handle = engine.start(call(steps, bytes)).id(format!("carry-{number:05}")).await?;
+                let handle = engine
+                    .start(call(steps, bytes))
+                    .id(format!("carry-{number:05}"))
+                    .await?;
                 Ok::<_, Failure>(handle.result().await?)
             })
         });
@@ -60,7 +67,9 @@ fn measure<W: Workflow<Output = usize>>(
     for ((_, size), (each, with_value)) in SIZES.iter().zip(&written) {
         let name = format!("W7 {size} live in a `{what}`, written per further step");
         let note = format!("the value itself included, over {STEPS} steps: {with_value:.0} bytes/step");
-        let row = Row::new(name, *each, "bytes").floor(least, each / least).note(note);
+        let row = Row::new(name, *each, "bytes")
+            .floor(least, each / least)
+            .note(note);
         report.add(row.bar_if((*size == "1 MiB").then_some(Bar::RatioAtMost(2.0))));
     }
 
@@ -75,7 +84,10 @@ fn measure<W: Workflow<Output = usize>>(
         }
         let found = turns.compare(STEPS);
         let name = format!("W7 {size} live in a `{what}`, beside 1 KiB");
-        let note = format!("the value itself included; CPU {:.0} us/step (1 KiB {:.0}), {}", found.cpu_us, found.floor_cpu_us, found.quiet);
+        let note = format!(
+            "the value itself included; CPU {:.0} us/step (1 KiB {:.0}), {}",
+            found.cpu_us, found.floor_cpu_us, found.quiet
+        );
         report.add(Row::compared(name, "steps/s", &found).note(note));
     }
     // Without the first write of the value: what a further step costs.
@@ -89,7 +101,9 @@ fn measure<W: Workflow<Output = usize>>(
         let cpu = long.cpu.saturating_sub(short.cpu).as_secs_f64();
         costs.push((cpu, small_long.cpu.saturating_sub(small_short.cpu).as_secs_f64()));
     }
-    let each = |cost: fn(&(f64, f64)) -> f64| median(&costs.iter().map(cost).collect::<Vec<_>>()) * 1e6 / (4 * STEPS) as f64;
+    let each = |cost: fn(&(f64, f64)) -> f64| {
+        median(&costs.iter().map(cost).collect::<Vec<_>>()) * 1e6 / (4 * STEPS) as f64
+    };
     let (large, small) = (each(|cost| cost.0), each(|cost| cost.1));
     let name = format!("W7 {size} live in a `{what}`, CPU of a further step");
     report.add(Row::new(name, large, "us").floor(small, large / small));

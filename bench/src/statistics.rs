@@ -31,14 +31,22 @@ pub(crate) fn percentile(values: &[f64], percent: f64) -> f64 {
 
 /// The CPU time of all threads that this process has now, and of the children that it has waited for.
 fn cpu_time() -> Duration {
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let tasks = std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
     let nanoseconds = tasks.filter_map(|task| {
         let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
         text.split_whitespace().next()?.parse::<u64>().ok()
     });
     // Fields 16 and 17, in ticks of 10 ms, counted behind the name, which may hold anything.
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(13).take(2);
+    let fields = text
+        .rsplit_once(')')
+        .map_or("", |(_, rest)| rest)
+        .split_whitespace()
+        .skip(13)
+        .take(2);
     let ticks = fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
     Duration::from_nanos(nanoseconds.sum()) + Duration::from_millis(10 * ticks)
 }
@@ -47,9 +55,20 @@ fn cpu_time() -> Duration {
 fn machine_time() -> Duration {
     // `cpu user nice system idle iowait irq softirq steal`, in ticks of 10 ms.
     let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8).enumerate();
+    let fields = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .enumerate();
     let busy = fields.filter(|(index, _)| !matches!(index, 3 | 4));
-    Duration::from_millis(busy.filter_map(|(_, field)| field.parse::<u64>().ok()).sum::<u64>() * 10)
+    Duration::from_millis(
+        busy.filter_map(|(_, field)| field.parse::<u64>().ok())
+            .sum::<u64>()
+            * 10,
+    )
 }
 
 /// Others must not have used more than this share of one core in a round that counts.
@@ -136,15 +155,31 @@ impl Turns {
 
     /// Compares the rounds in which other processes left both cores alone; `count` units of work were done in each.
     pub(crate) fn compare(&self, count: usize) -> Comparison {
-        let quiet: Vec<_> = self.rounds.iter().filter(|round| is_quiet(round)).copied().collect();
+        let quiet: Vec<_> = self
+            .rounds
+            .iter()
+            .filter(|round| is_quiet(round))
+            .copied()
+            .collect();
         let note = format!("{} of {} rounds quiet", quiet.len(), self.rounds.len());
-        let rounds = if self.has_enough_quiet() { &quiet } else { &self.rounds };
+        let rounds = if self.has_enough_quiet() {
+            &quiet
+        } else {
+            &self.rounds
+        };
         let each = |figure: fn(&Timing, usize) -> f64| -> (Vec<f64>, Vec<f64>) {
-            rounds.iter().map(|(engine, floor)| (figure(engine, count), figure(floor, count))).unzip()
+            rounds
+                .iter()
+                .map(|(engine, floor)| (figure(engine, count), figure(floor, count)))
+                .unzip()
         };
         let (rates, floor_rates) = each(Timing::rate);
         let (cpu, floor_cpu) = each(|timing, count| timing.cpu.as_secs_f64() * 1e6 / count as f64);
-        let ratios: Vec<f64> = rates.iter().zip(&floor_rates).map(|(rate, floor)| rate / floor).collect();
+        let ratios: Vec<f64> = rates
+            .iter()
+            .zip(&floor_rates)
+            .map(|(rate, floor)| rate / floor)
+            .collect();
         Comparison {
             rate: median(&rates),
             floor_rate: median(&floor_rates),

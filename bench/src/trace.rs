@@ -16,7 +16,12 @@ impl Trace {
     /// The same batches in the same order, in groups of about this size.
     pub(crate) fn regrouped(&self, size: f64) -> Trace {
         let batches: Vec<Batch> = self.groups.iter().flatten().cloned().collect();
-        Trace { groups: batches.chunks((size.round() as usize).max(1)).map(<[Batch]>::to_vec).collect() }
+        Trace {
+            groups: batches
+                .chunks((size.round() as usize).max(1))
+                .map(<[Batch]>::to_vec)
+                .collect(),
+        }
     }
 
     /// Keys and values that are written.
@@ -43,7 +48,10 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Recorder { store, trace: Arc::default() }
+        Recorder {
+            store,
+            trace: Arc::default(),
+        }
     }
 
     pub(crate) fn take(&self) -> Trace {
@@ -61,7 +69,11 @@ impl Store for Recorder {
     }
 
     fn commit<'a>(&'a self, group: &'a [Batch]) -> StoreFuture<'a, Vec<Verdict>> {
-        self.trace.lock().unwrap_or_else(PoisonError::into_inner).groups.push(group.to_vec());
+        self.trace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .groups
+            .push(group.to_vec());
         self.store.commit(group)
     }
 

@@ -13,13 +13,20 @@ pub(crate) struct Payload {
 
 impl Payload {
     pub(crate) fn new() -> Self {
-        Payload { sequence: 0, account: "account-0123456789-abcdef".to_owned(), amount: 123_456_789 }
+        Payload {
+            sequence: 0,
+            account: "account-0123456789-abcdef".to_owned(),
+            amount: 123_456_789,
+        }
     }
 }
 
 #[task]
 async fn advance(payload: Payload) -> Payload {
-    Payload { sequence: payload.sequence + 1, ..payload }
+    Payload {
+        sequence: payload.sequence + 1,
+        ..payload
+    }
 }
 
 /// Trivial steps, one after the other.
@@ -47,17 +54,31 @@ pub(crate) struct Receipt {
 
 #[task]
 async fn fetch(source: String) -> Vec<Record> {
-    (1..=3).map(|amount| Record { name: source[..8].to_owned(), amount }).collect()
+    (1..=3)
+        .map(|amount| Record {
+            name: source[..8].to_owned(),
+            amount,
+        })
+        .collect()
 }
 
 #[task]
 async fn process(records: Vec<Record>) -> Vec<Record> {
-    records.into_iter().map(|record| Record { amount: 2 * record.amount, ..record }).collect()
+    records
+        .into_iter()
+        .map(|record| Record {
+            amount: 2 * record.amount,
+            ..record
+        })
+        .collect()
 }
 
 #[task]
 async fn store(records: Vec<Record>) -> Receipt {
-    Receipt { rows: records.len(), total: records.iter().map(|record| record.amount).sum() }
+    Receipt {
+        rows: records.len(),
+        total: records.iter().map(|record| record.amount).sum(),
+    }
 }
 
 /// Three trivial steps.
