@@ -139,6 +139,42 @@ fn conditions() {
 }
 
 #[test]
+fn an_if_without_else_at_the_end() {
+    check(
+        "if n { f().await; }",
+        expect![[r#"
+        start [n]
+            if n
+                await f() at point f
+            else
+                go to join 1
+        point f -> __result1 []
+            return { __result1; }
+        join 1 inside []
+            return { }
+    "#]],
+    );
+    check(
+        "let x = { m(); if n { f().await; } }; g(x)",
+        expect![[r#"
+        start [n, m]
+            m();
+            if n
+                await f() at point f
+            else
+                go to join 2
+        point f -> __result1 []
+            go to join 1 with { __result1; }
+        join 2 inside []
+            go to join 1 with { }
+        join 1 -> __value1 []
+            let x = __value1
+            return g(x)
+    "#]],
+    );
+}
+
+#[test]
 fn a_join_of_one_stage_is_inside_of_it() {
     check(
         "let r = &n; match m { 0 => {} 1 => k(), _ => { f().await; return 0; } } use_it(r); g().await",
