@@ -44,6 +44,8 @@ documentation! {
     w0021 = "../../docs/errors/W0021.md";
     w0022 = "../../docs/errors/W0022.md";
     w0023 = "../../docs/errors/W0023.md";
+    w0024 = "../../docs/errors/W0024.md";
+    w0025 = "../../docs/errors/W0025.md";
     w0030 = "../../docs/errors/W0030.md";
     w0031 = "../../docs/errors/W0031.md";
     w0032 = "../../docs/errors/W0032.md";

@@ -48,6 +48,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         .map(|(field, param)| Param {
             field: field.clone(),
             pat: (*param.pat).clone(),
+            ty: (*param.ty).clone(),
         })
         .collect();
     let compiled = body::compile(&bodies, &output, &function.block, &mut diagnostics);

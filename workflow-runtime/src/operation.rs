@@ -1,8 +1,9 @@
 //! What a workflow can await: tasks, timers, signals.
 
 use std::borrow::Cow;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -459,6 +460,24 @@ impl IntoDuration for String {
 }
 
 #[diagnostic::do_not_recommend]
+impl IntoFuture for Sleep {
+    type Output = ();
+    type IntoFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Outside of a workflow this is an ordinary pause.
+    ///
+    /// # Panics
+    /// The future panics when the text that was given is no duration.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            match self.duration {
+                Ok(duration) => tokio::time::sleep(duration).await,
+                Err(error) => panic!("{error}"),
+            }
+        })
+    }
+}
+
 impl Operation for Sleep {
     type Output = ();
 

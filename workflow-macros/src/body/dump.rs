@@ -67,7 +67,13 @@ impl Dumper<'_> {
             .map(|value| format!(" -> {}", self.names([&value])))
             .unwrap_or_default();
         let live = self.names(&self.live.live[id.0]);
-        self.line(0, &format!("{}{inner}{value} [{live}]", self.name(id)));
+        let deferred = self.names(self.live.deferred.get(&id).into_iter().flatten());
+        let declares = if deferred.is_empty() {
+            String::new()
+        } else {
+            format!(" declares {deferred}")
+        };
+        self.line(0, &format!("{}{inner}{value} [{live}]{declares}", self.name(id)));
         self.seq(info.body, 1);
     }
 

@@ -1,4 +1,5 @@
-//! What plain code does to variables: which earlier values it may read, and which variables it surely assigns first.
+//! What plain code does to variables: which earlier values it may read, which variables it surely assigns first, and
+//! which it mentions at all.
 //!
 //! The analysis follows Rust's scopes and branches, so a name shadowed inside the code is not taken for the variable
 //! outside of it, and `let x; if c { x = 1 } else { x = 2 }` counts as an assignment, not as a mention.
@@ -17,12 +18,15 @@ type Names = BTreeSet<String>;
 pub(crate) struct Flow {
     pub(crate) uses: Names,
     pub(crate) kills: Names,
+    /// Everything that is read or assigned anywhere, even where it has no effect: it must be declared.
+    pub(crate) mentions: Names,
     pub(crate) diverges: bool,
 }
 
 impl Flow {
     /// This code, then `next`.
     pub(crate) fn then(mut self, next: Flow) -> Flow {
+        self.mentions.extend(next.mentions);
         if self.diverges {
             return self;
         }
@@ -41,15 +45,22 @@ impl Flow {
             (false, false) => self.kills.intersection(&other.kills).cloned().collect(),
         };
         self.uses.extend(other.uses);
+        self.mentions.extend(other.mentions);
         self.diverges &= other.diverges;
         self
     }
 
-    /// This code may run any number of times, or later.
+    /// This code may run any number of times.
     fn maybe(mut self) -> Flow {
         self.kills.clear();
         self.diverges = false;
         self
+    }
+
+    /// This code captures what it mentions: even to be assigned, that must have a value.
+    fn captured(mut self) -> Flow {
+        self.uses.clone_from(&self.mentions);
+        self.maybe()
     }
 
     /// Names that the code declares itself are no concern of the code around it.
@@ -58,13 +69,23 @@ impl Flow {
             let name = text(&name.ident);
             self.uses.remove(&name);
             self.kills.remove(&name);
+            self.mentions.remove(&name);
         }
         self
     }
 
-    fn mention(name: String) -> Flow {
+    fn reads(names: Names) -> Flow {
         Flow {
-            uses: BTreeSet::from([name]),
+            mentions: names.clone(),
+            uses: names,
+            ..Flow::default()
+        }
+    }
+
+    fn assigns(name: String) -> Flow {
+        Flow {
+            kills: Names::from([name.clone()]),
+            mentions: Names::from([name]),
             ..Flow::default()
         }
     }
@@ -126,7 +147,7 @@ fn of_condition(cond: &Expr) -> (Flow, Vec<pattern::Bound>) {
 pub(crate) fn of_expr(expr: &Expr) -> Flow {
     match expr {
         Expr::Path(path) => match path.path.get_ident() {
-            Some(ident) if path.qself.is_none() => Flow::mention(text(ident)),
+            Some(ident) if path.qself.is_none() => Flow::reads(Names::from([text(ident)])),
             _ => Flow::default(),
         },
         Expr::Assign(assign) => of_expr(&assign.right).then(of_assigned(&assign.left)),
@@ -169,11 +190,11 @@ pub(crate) fn of_expr(expr: &Expr) -> Flow {
         Expr::Block(expr) if expr.label.is_some() => of_block(&expr.block).maybe(),
         Expr::Block(expr) => of_block(&expr.block),
         Expr::Unsafe(expr) => of_block(&expr.block),
-        Expr::Async(expr) => of_block(&expr.block).maybe(),
+        Expr::Async(expr) => of_block(&expr.block).captured(),
         Expr::Const(_) => Flow::default(),
         Expr::Closure(closure) => {
             let names: Vec<_> = closure.inputs.iter().flat_map(pattern::bound).collect();
-            of_expr(&closure.body).hide(&names).maybe()
+            of_expr(&closure.body).hide(&names).captured()
         }
         Expr::Binary(binary) if matches!(binary.op, syn::BinOp::And(_) | syn::BinOp::Or(_)) => {
             of_expr(&binary.left).then(of_expr(&binary.right).maybe())
@@ -193,13 +214,10 @@ fn of_assigned(left: &Expr) -> Flow {
     let all =
         |parts: &mut dyn Iterator<Item = &Expr>| parts.map(of_assigned).fold(Flow::default(), Flow::then);
     match left {
-        Expr::Path(path) if path.qself.is_none() && path.path.get_ident().is_some() => {
-            let kills = path.path.get_ident().map(text).into_iter().collect();
-            Flow {
-                kills,
-                ..Flow::default()
-            }
-        }
+        Expr::Path(path) => match path.path.get_ident() {
+            Some(ident) if path.qself.is_none() => Flow::assigns(text(ident)),
+            _ => Flow::default(),
+        },
         Expr::Tuple(tuple) => all(&mut tuple.elems.iter()),
         Expr::Array(array) => all(&mut array.elems.iter()),
         Expr::Struct(value) => all(&mut value.fields.iter().map(|field| &field.expr)),
@@ -219,11 +237,8 @@ fn of_macro(mac: &syn::Macro) -> Flow {
                 });
             }
             if let Some(format) = format {
-                let uses = macros::captured(&args, format).into_iter().collect();
-                flow = flow.then(Flow {
-                    uses,
-                    ..Flow::default()
-                });
+                let captured = macros::captured(&args, format).into_iter().collect();
+                flow = flow.then(Flow::reads(captured));
             }
             flow
         }
@@ -243,11 +258,11 @@ fn of_macro(mac: &syn::Macro) -> Flow {
             of_expr(&scrutinee).then(guard)
         }
         None => {
-            let mut flow = Flow::default();
+            let mut names = Names::new();
             macros::mentions(&mac.tokens, &mut |name| {
-                flow.uses.insert(name.to_owned());
+                names.insert(name.to_owned());
             });
-            flow
+            Flow::reads(names)
         }
     };
     flow.diverges |= macros::diverges(mac);

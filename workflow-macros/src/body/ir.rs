@@ -39,7 +39,7 @@ pub(crate) struct Binding {
     pub(crate) ident: Ident,
     pub(crate) mutable: bool,
     pub(crate) kind: BindingKind,
-    /// The type that a `let` without a value writes down.
+    /// The type that its declaration writes down.
     pub(crate) ty: Option<Type>,
     /// A `_name` that nothing mentions lives to the end of its scope, as guards do.
     pub(crate) scoped: bool,
@@ -52,6 +52,8 @@ pub(crate) struct Effects {
     pub(crate) uses: Bindings,
     /// Variables that are assigned anew, on every path, before any such mention.
     pub(crate) kills: Bindings,
+    /// All variables that the code reads or assigns, whether or not that has an effect.
+    pub(crate) mentions: Bindings,
     /// Variables whose scope ends behind the code.
     pub(crate) ends: Vec<BindingId>,
 }

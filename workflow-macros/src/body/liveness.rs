@@ -59,8 +59,7 @@ pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
 fn mark_scoped(body: &mut Body) {
     let mut mentioned = Bindings::new();
     let mut note = |effects: &Effects| {
-        mentioned.extend(&effects.uses);
-        mentioned.extend(&effects.kills);
+        mentioned.extend(&effects.mentions);
     };
     for seq in &body.seqs {
         seq.nodes.iter().for_each(|node| match node {
@@ -267,8 +266,9 @@ fn region(
     let seq = body.seq(seq);
     let mut noted = Bindings::new();
     let mut note = |effects: &Effects| {
+        noted.extend(&effects.mentions);
+        // Uses that no code says: the end of a scope.
         noted.extend(&effects.uses);
-        noted.extend(&effects.kills);
     };
     for node in &seq.nodes {
         match node {

@@ -139,6 +139,42 @@ fn conditions() {
 }
 
 #[test]
+fn an_if_without_else_at_the_end() {
+    check(
+        "if n { f().await; }",
+        expect![[r#"
+        start [n]
+            if n
+                await f() at point f
+            else
+                go to join 1
+        point f -> __result1 []
+            return { __result1; }
+        join 1 inside []
+            return { }
+    "#]],
+    );
+    check(
+        "let x = { m(); if n { f().await; } }; g(x)",
+        expect![[r#"
+        start [n, m]
+            m();
+            if n
+                await f() at point f
+            else
+                go to join 2
+        point f -> __result1 []
+            go to join 1 with { __result1; }
+        join 2 inside []
+            go to join 1 with { }
+        join 1 -> __value1 []
+            let x = __value1
+            return g(x)
+    "#]],
+    );
+}
+
+#[test]
 fn a_join_of_one_stage_is_inside_of_it() {
     check(
         "let r = &n; match m { 0 => {} 1 => k(), _ => { f().await; return 0; } } use_it(r); g().await",
@@ -356,7 +392,7 @@ fn deferred_initialisation() {
                     await f() at point f
                 else
                     go to join 1
-            point f -> __result1 []
+            point f -> __result1 [] declares x
                 x = __result1;
                 go to join 2
             join 1 inside []
@@ -366,6 +402,56 @@ fn deferred_initialisation() {
                 await g(x) at point g
             point g -> __result2 []
                 return __result2
+        "#]],
+    );
+}
+
+#[test]
+fn a_variable_that_is_assigned_and_never_read_is_declared_again() {
+    check(
+        "let mut a = k(); f(a).await; match n { 1 => a = 2, _ => {} } while n { a = 3; }",
+        expect![[r#"
+            start [n]
+                let mut a = k()
+                await f(a) at point f
+            point f -> __result1 [n] declares a
+                __result1;
+                match n { 1 => a = 2, _ => { } }
+                return while n { a = 3; }
+        "#]],
+    );
+    check(
+        "let mut a = k(); f(a).await; if n { a = g().await; } n",
+        expect![[r#"
+            start [n]
+                let mut a = k()
+                await f(a) at point f
+            point f -> __result1 [n]
+                __result1;
+                if n
+                    await g() at point g
+                else
+                    go to join 2
+            point g -> __result2 [n] declares a
+                a = __result2;
+                go to join 3
+            join 2 inside [n]
+                go to join 3
+            join 3 [n]
+                return n
+        "#]],
+    );
+    // What a closure captures must have a value.
+    check(
+        "let mut a = k(); f(a).await; h(|b| a = b); n",
+        expect![[r#"
+            start [n]
+                let mut a = k()
+                await f(a) at point f
+            point f -> __result1 [n, a]
+                __result1;
+                h(| b | a = b);
+                return n
         "#]],
     );
 }

@@ -148,17 +148,17 @@ impl<R> WorkflowEngine<R> {
 
     /// Starts an instance. When the returned [`Start`] has been awaited, the instance is durable and has reached its
     /// first await.
-    pub fn start<W: Workflow>(&self, call: WorkflowCall<W>) -> Start<W>
+    pub fn start<W>(&self, call: WorkflowCall<W>) -> Start<W>
     where
-        W: RegisteredIn<R>,
+        W: Workflow + RegisteredIn<R>,
     {
         Start::new(self.core().clone(), call)
     }
 
     /// A handle to an instance that was started before; whether it exists is found out by what is asked of it.
-    pub fn handle<W: Workflow>(&self, id: InstanceId) -> WorkflowHandle<W>
+    pub fn handle<W>(&self, id: InstanceId) -> WorkflowHandle<W>
     where
-        W: RegisteredIn<R>,
+        W: Workflow + RegisteredIn<R>,
     {
         WorkflowHandle::new(self.core().clone(), id)
     }

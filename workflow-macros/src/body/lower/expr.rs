@@ -18,7 +18,7 @@ impl Lowerer<'_> {
             return self.deliver(value, dest);
         }
         match expr {
-            Expr::If(inner) if inner.else_branch.is_some() => self.if_(inner, dest),
+            Expr::If(inner) => self.if_(inner, dest),
             Expr::Match(inner) => self.match_(inner, dest),
             Expr::Block(inner) if inner.label.is_none() => self.block(&inner.block, dest),
             Expr::Block(inner) => self.labelled_block(inner, dest),

@@ -54,6 +54,7 @@ pub(crate) struct Param {
     /// The field of the input that holds it.
     pub(crate) field: Ident,
     pub(crate) pat: Pat,
+    pub(crate) ty: Type,
 }
 
 pub(super) struct Lowerer<'a> {
@@ -115,6 +116,7 @@ impl Lowerer<'_> {
                 BindingKind::Temporary
             };
             let id = self.new_binding(param.field.clone(), mutable, kind);
+            self.body.bindings[id.0].ty = Some(param.ty.clone());
             let name = flow::text(&param.field);
             if self.revisions.renamed.contains(&id.0) {
                 let to = format!("__{}_{}", id.0, name.trim_start_matches('_'));
@@ -258,6 +260,7 @@ impl Lowerer<'_> {
         let effects = Effects {
             uses: resolve(&flow.uses),
             kills: resolve(&flow.kills),
+            mentions: resolve(&flow.mentions),
             ends: Vec::new(),
         };
         // The name of a function or constant, say, that was also a variable's name in a scope that has ended.
@@ -415,9 +418,7 @@ impl Lowerer<'_> {
         };
         let Some(init) = &local.init else {
             let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
-            if let [id] = defs[..] {
-                self.body.bindings[id.0].ty = ty;
-            }
+            self.note_type(&pat, &defs);
             let effects = Effects::default();
             self.push(Node::Let {
                 attrs,
@@ -439,6 +440,7 @@ impl Lowerer<'_> {
         match &init.diverge {
             None => {
                 let defs = self.declare(&mut pat, &mut |from, to| rename::stmts(rest, from, to));
+                self.note_type(&pat, &defs);
                 self.push(Node::Let {
                     attrs,
                     pat,
@@ -466,6 +468,16 @@ impl Lowerer<'_> {
                 });
                 self.scope.extend(defs);
             }
+        }
+    }
+
+    /// Keeps the type that `let name: type` writes down: a stage that only assigns the variable declares it again.
+    fn note_type(&mut self, pat: &Pat, defs: &[BindingId]) {
+        if let Pat::Type(typed) = pat
+            && matches!(&*typed.pat, Pat::Ident(pat) if pat.by_ref.is_none())
+            && let [id] = defs
+        {
+            self.body.bindings[id.0].ty = Some((*typed.ty).clone());
         }
     }
 

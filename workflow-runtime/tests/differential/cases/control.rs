@@ -315,6 +315,27 @@ both! {
         })
     }
 
+    [if_at_the_end(1), if_at_the_end(2), if_at_the_end(3)]
+    async fn if_at_the_end(n: u32) -> () {
+        {
+            if n > 1 {
+                log(format!("{:?}", step(n).await));
+            }
+        }
+        let unit = {
+            log("block");
+            if let Ok(Some(x)) = maybe(n).await {
+                log(format!("{x}"));
+            }
+        };
+        if n < 3 {
+            log(format!("{:?} {unit:?}", step(n).await));
+            if n == 2 {
+                step(5).await.unwrap();
+            }
+        }
+    }
+
     [at_bind(1)]
     async fn at_bind(n: u32) -> Result<u32, String> {
         let v = vec![n, 2, 3];

@@ -276,6 +276,52 @@ both! {
         step(left).await
     }
 
+    [dead_stores(1, "a".into()), dead_stores(2, "b".into()), dead_stores(3, "c".into())]
+    async fn dead_stores(n: u32, mut a: String) -> Result<u32, String> {
+        let mut b = step(n).await?;
+        let mut c: Option<Vec<u32>> = Some(vec![b]);
+        let mut d = String::new();
+        match step(b).await? {
+            3 => {
+                a = format!("i{n}");
+            }
+            4 => b = step(1).await?,
+            _ if n > 2 => {
+                d = String::from("d");
+                return Ok(n);
+            }
+            _ => {}
+        }
+        if n > 1 {
+            c = None;
+        }
+        for i in 0..n {
+            a = format!("{i}");
+        }
+        step(5).await?;
+        c = None;
+        let set = |to: &str| d = to.into();
+        Ok(n)
+    }
+
+    [dead_stores_of_inner_names(1), dead_stores_of_inner_names(2)]
+    async fn dead_stores_of_inner_names(n: u32) -> Result<u32, String> {
+        let mut a = 1;
+        {
+            let mut a = step(n).await?;
+            let b = step(a).await?;
+            if b > 3 {
+                a = 7;
+            }
+        }
+        if n > 1 {
+            a += step(a).await?;
+        }
+        let mut m = a;
+        let m = step(m).await?;
+        Ok(a + m)
+    }
+
     [deferred_box(1), deferred_box(2)]
     async fn deferred_box(n: u32) -> Result<u32, String> {
         let b: Box<u32>;

@@ -1,8 +1,10 @@
 //! Tasks, types and functions that the cases use.
 
-pub use crate::runtime::{log, sleep};
-use crate::task;
+use std::cell::RefCell;
+
 use serde::{Deserialize, Serialize};
+pub use workflow_runtime::sleep;
+use workflow_runtime::task;
 pub const LIMIT: u32 = 5;
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Num(pub u32);
@@ -128,4 +130,17 @@ pub async fn pair(n: u32) -> Result<Pair, String> {
 pub async fn pair2(n: u32) -> Result<(u32, u32), String> {
     log(format!("pair2 {n}"));
     Ok((n, 2))
+}
+
+thread_local! {
+    static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes an effect.
+pub fn log(effect: impl Into<String>) {
+    LOG.with_borrow_mut(|log| log.push(effect.into()));
+}
+
+pub fn take_log() -> Vec<String> {
+    LOG.take()
 }
