@@ -45,7 +45,7 @@ struct Record {
     amount: u64,
 }
 
-/// What [`short`] gives.
+/// What [`short()`] gives.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Receipt {
     pub(crate) rows: usize,

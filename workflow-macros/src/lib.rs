@@ -1,8 +1,8 @@
 //! `#[task]` and `#[workflow]`: compile ordinary async functions into durable tasks and resumable state machines.
 //!
 //! The macros are re-exported by `workflow-runtime`, whose documentation shows their use. The passes, one module each:
-//! [`attributes`] and [`signature`] read and check what is written around the body; [`body`] turns a workflow's body
-//! into a state machine; [`task`] and [`workflow`] emit the items.
+//! `attributes` and `signature` read and check what is written around the body; `body` turns a workflow's body
+//! into a state machine; `task` and `workflow` emit the items.
 
 mod attributes;
 mod body;

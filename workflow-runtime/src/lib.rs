@@ -60,8 +60,6 @@ mod task_context;
 pub mod testing;
 mod workflow;
 
-/// A JSON value: what [`WorkflowEngine::skip`] takes and [`InstanceDetails`] shows.
-pub use serde_json::Value as Json;
 pub use workflow_macros::{task, workflow};
 pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId};
 
