@@ -1,5 +1,6 @@
 //! One attempt of a task: its context, its timeout, its panics.
 
+use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
@@ -8,23 +9,41 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 use crate::halt::Halt;
+use crate::record::AttemptsRecord;
 use crate::run::Run;
-use crate::task::{Task, TaskFailure, TaskOptions};
+use crate::task::{TaskFailure, TaskOptions};
 use crate::task_context::{Cancellation, TaskContext};
 
+/// A pause before the next attempt that is at least this long is a timer in the store: the instance leaves the memory.
+const LONG_PAUSE_MS: u64 = 10_000;
+
 /// What an attempt needs to know.
-pub(crate) struct Attempt<'a> {
-    pub(crate) run: &'a Run,
-    pub(crate) task: &'static str,
-    pub(crate) number: u32,
-    pub(crate) options: TaskOptions,
+struct Attempt<'a> {
+    run: &'a Run,
+    task: &'static str,
+    number: u32,
+    options: TaskOptions,
+}
+
+/// An output without its type.
+pub(crate) type AnyOutput = Box<dyn Any + Send>;
+
+/// A task without its type: what is generic over the task is this small, because it is compiled anew in each crate that
+/// has tasks.
+pub(crate) trait AnyTask: Send {
+    fn name(&self) -> &'static str;
+    fn options(&self) -> TaskOptions;
+    /// One attempt, as a future that owns what it needs.
+    fn attempt(
+        &mut self,
+        context: TaskContext,
+    ) -> Result<Pin<Box<dyn Future<Output = AnyOutput> + Send>>, Halt>;
+    /// The message of an output that stands for a failure.
+    fn failure(&self, output: &AnyOutput) -> Option<String>;
 }
 
 /// Runs one attempt. The outer error says that the engine stopped it; it will be attempted again under its number.
-pub(crate) async fn run<T: Task>(
-    task: T,
-    attempt: &Attempt<'_>,
-) -> Result<Result<T::Output, TaskFailure>, Halt> {
+async fn run(task: &mut dyn AnyTask, attempt: &Attempt<'_>) -> Result<Result<AnyOutput, TaskFailure>, Halt> {
     let core = &attempt.run.core;
     let cancellation = Cancellation::default();
     let context = TaskContext {
@@ -42,16 +61,17 @@ pub(crate) async fn run<T: Task>(
         states: core.states.clone(),
     };
     let deadline = context.deadline;
+    let work = CatchPanic::new(task.attempt(context)?);
     let work = async move {
         if attempt.options.blocking() {
             let runtime = tokio::runtime::Handle::current();
-            let work = move || runtime.block_on(CatchPanic::new(task.run(&context)));
+            let work = move || runtime.block_on(work);
             match tokio::task::spawn_blocking(work).await {
                 Ok(outcome) => outcome,
                 Err(error) => Err(error.to_string()),
             }
         } else {
-            CatchPanic::new(task.run(&context)).await
+            work.await
         }
     };
     let mut work = pin!(work);
@@ -80,6 +100,55 @@ pub(crate) async fn run<T: Task>(
         task: attempt.task.to_owned(),
         message,
     }))
+}
+
+/// Attempts a task until it gives an output, or has no attempts left. An output that stands for a failure is given when
+/// it is the last one.
+pub(crate) async fn until_done(
+    run: &mut Run,
+    task: &mut dyn AnyTask,
+) -> Result<Result<AnyOutput, TaskFailure>, Halt> {
+    let (name, options) = (task.name(), task.options());
+    let earlier = run.attempts().filter(|attempts| attempts.failed > 0);
+    let mut failed = earlier.as_ref().map_or(0, |attempts| attempts.failed);
+    if let Some(attempts) = earlier {
+        run.pause_until(attempts.due_ms, attempts.timer).await?;
+    }
+    loop {
+        run.core.check_running()?;
+        run.check_cancelled()?;
+        let attempt = Attempt {
+            run,
+            task: name,
+            number: failed + 1,
+            options,
+        };
+        let outcome = self::run(task, &attempt).await?;
+        let error = match &outcome {
+            Ok(output) => match task.failure(output) {
+                None => return Ok(outcome),
+                Some(error) => error,
+            },
+            Err(failure) => failure.to_string(),
+        };
+        failed += 1;
+        let Some(delay) = options.retry().next_delay(failed) else {
+            return Ok(outcome);
+        };
+        let pause_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let due_ms = run.core.now_ms().saturating_add(pause_ms);
+        let timer = pause_ms >= LONG_PAUSE_MS;
+        run.store_attempts(AttemptsRecord {
+            step: run.step,
+            failed,
+            crashes: 0,
+            due_ms,
+            timer,
+            error,
+        })
+        .await?;
+        run.pause_until(due_ms, timer).await?;
+    }
 }
 
 async fn at(deadline: Option<Instant>) {

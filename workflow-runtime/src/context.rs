@@ -243,35 +243,19 @@ impl WorkflowContext {
 
     async fn try_perform<O: Operation>(&mut self, prepared: Prepared<O>) -> Result<O::Output, Halt> {
         let (operation, encoded) = prepared.into_parts()?;
-        if let Some(state) = self.building.take() {
-            if let Some((variable, error)) = self.save_error.take() {
-                return Err(Halt::Unencodable { variable, error });
-            }
+        if self.building.is_some() {
             let run = self.run()?;
-            run.fresh = true;
-            let mut parking = operation.parking(run)?;
-            if let Parking::Message(signal) = &parking {
-                run.look_at_messages().await?;
-                if run.has_message(signal) {
-                    parking = Parking::None;
-                }
-            }
-            let mut batch = self.step_batch(state.finish())?;
-            operation.enlist(self.run()?, &mut batch)?;
-            self.commit_step(batch, parking).await?;
+            let parking = operation.parking(run)?;
+            let mut added = Batch::default();
+            operation.enlist(run, &mut added)?;
+            self.commit_step(parking, added).await?;
         }
         match operation.perform(self, encoded).await {
             Err(Halt::Cancelled { .. }) => {
-                let run = self.run()?;
-                let reason = run
-                    .hot
-                    .ordered(|verb| verb == Verb::Cancel)
-                    .map(|order| order.reason)
-                    .unwrap_or_default();
+                let reason = self.cancel_reason()?;
                 match O::cancelled(&reason) {
                     Some(output) => {
-                        // The code knows now; the next step removes the order.
-                        run.obsolete.extend(run.hot.take_cancel().map(|order| order.key));
+                        self.cancel_is_told()?;
                         Ok(output)
                     }
                     None => Err(Halt::Cancelled { reason }),
@@ -279,6 +263,18 @@ impl WorkflowContext {
             }
             outcome => outcome,
         }
+    }
+
+    fn cancel_reason(&mut self) -> Result<String, Halt> {
+        let order = self.run()?.hot.ordered(|verb| verb == Verb::Cancel);
+        Ok(order.map(|order| order.reason).unwrap_or_default())
+    }
+
+    /// The code knows now that it is to stop; the next step removes the order.
+    fn cancel_is_told(&mut self) -> Result<(), Halt> {
+        let run = self.run()?;
+        run.obsolete.extend(run.hot.take_cancel().map(|order| order.key));
+        Ok(())
     }
 
     // Batches.
@@ -310,8 +306,26 @@ impl WorkflowContext {
         Ok(batch)
     }
 
-    async fn commit_step(&mut self, mut batch: Batch, parking: Parking) -> Result<(), Halt> {
+    /// Commits the step whose state was built, with what its operation adds.
+    async fn commit_step(&mut self, mut parking: Parking, mut added: Batch) -> Result<(), Halt> {
+        let Some(state) = self.building.take() else {
+            return Ok(());
+        };
+        if let Some((variable, error)) = self.save_error.take() {
+            return Err(Halt::Unencodable { variable, error });
+        }
         let run = self.run()?;
+        run.fresh = true;
+        if let Parking::Message(signal) = &parking {
+            run.look_at_messages().await?;
+            if run.has_message(signal) {
+                parking = Parking::None;
+            }
+        }
+        let mut batch = self.step_batch(state.finish())?;
+        let run = self.run()?;
+        batch.conditions.append(&mut added.conditions);
+        batch.writes.append(&mut added.writes);
         parking.enlist(run, &mut batch);
         run.commit_ready(batch, parking == Parking::None).await
     }

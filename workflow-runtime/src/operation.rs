@@ -9,18 +9,15 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use workflow_model::codec;
 
-use crate::attempt::{self, Attempt};
+use crate::attempt::{self, AnyOutput, AnyTask};
 use crate::context::WorkflowContext;
 use crate::engine::Entry;
 use crate::halt::Halt;
-use crate::record::AttemptsRecord;
 use crate::run::Run;
 use crate::store::{Batch, Write};
-use crate::task::{Input, StateRequirement, Task, TaskCall, TaskFailure};
+use crate::task::{Input, StateRequirement, Task, TaskCall, TaskFailure, TaskOptions};
+use crate::task_context::TaskContext;
 use crate::{Output, Signal};
-
-/// A pause before the next attempt that is at least this long is a timer in the store: the instance leaves the memory.
-const LONG_PAUSE_MS: u64 = 10_000;
 
 /// Something that a workflow can await.
 #[diagnostic::on_unimplemented(
@@ -300,70 +297,66 @@ impl<T: Task> Operation for TaskCall<T> {
 
     async fn perform(self, context: &mut WorkflowContext, encoded: Bytes) -> Result<T::Output, Halt> {
         let run = context.run()?;
-        let options = T::options();
-        let input =
-            expect(&encoded, TASK, T::NAME).map_err(|error| Halt::undecodable("the operation", error))?;
-        let decode = || {
-            codec::decode::<T>(input)
-                .map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error))
-        };
         if let Some(given) = run.take_given() {
             return Output::decode(&given)
                 .map_err(|error| Halt::undecodable(&format!("the given output of `{}`", T::NAME), error));
         }
-        let mut first = match self.input {
+        let first = match self.input {
             Input::Value(task) => Some(task),
             Input::Encoded(_) => None,
         };
-        let earlier = run.attempts().filter(|attempts| attempts.failed > 0);
-        let mut failed = earlier.as_ref().map_or(0, |attempts| attempts.failed);
-        if let Some(attempts) = earlier {
-            run.pause_until(attempts.due_ms, attempts.timer).await?;
+        match attempt::until_done(run, &mut Call { first, encoded }).await? {
+            Ok(output) => output_of::<T>(output),
+            Err(failure) => T::from_failure(failure).map_err(|failure| Halt::TaskFailed {
+                task: T::NAME.to_owned(),
+                error: failure.to_string(),
+            }),
         }
-        loop {
-            run.core.check_running()?;
-            run.check_cancelled()?;
-            let task = match first.take() {
-                Some(task) => task,
-                None => decode()?,
-            };
-            let attempt = Attempt {
-                run,
-                task: T::NAME,
-                number: failed + 1,
-                options,
-            };
-            let (error, last) = match attempt::run(task, &attempt).await? {
-                Ok(output) => match T::failure(&output) {
-                    None => return Ok(output),
-                    Some(error) => (error, Ok(output)),
-                },
-                Err(failure) => (failure.to_string(), Err(failure)),
-            };
-            failed += 1;
-            let Some(delay) = options.retry().next_delay(failed) else {
-                return match last {
-                    Ok(output) => Ok(output),
-                    Err(failure) => T::from_failure(failure).map_err(|failure| Halt::TaskFailed {
-                        task: T::NAME.to_owned(),
-                        error: failure.to_string(),
-                    }),
-                };
-            };
-            let pause_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            let due_ms = run.core.now_ms().saturating_add(pause_ms);
-            let timer = pause_ms >= LONG_PAUSE_MS;
-            run.store_attempts(AttemptsRecord {
-                step: run.step,
-                failed,
-                crashes: 0,
-                due_ms,
-                timer,
-                error,
-            })
-            .await?;
-            run.pause_until(due_ms, timer).await?;
-        }
+    }
+}
+
+/// A task that is to be attempted: its value for the first attempt, its encoding for the others.
+struct Call<T> {
+    first: Option<T>,
+    encoded: Bytes,
+}
+
+fn output_of<T: Task>(output: AnyOutput) -> Result<T::Output, Halt> {
+    match output.downcast() {
+        Ok(output) => Ok(*output),
+        Err(_) => unreachable!("a task gives its own output"),
+    }
+}
+
+impl<T: Task> AnyTask for Call<T> {
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
+
+    fn options(&self) -> TaskOptions {
+        T::options()
+    }
+
+    fn attempt(
+        &mut self,
+        context: TaskContext,
+    ) -> Result<Pin<Box<dyn Future<Output = AnyOutput> + Send>>, Halt> {
+        let task = match self.first.take() {
+            Some(task) => task,
+            None => {
+                let input = expect(&self.encoded, TASK, T::NAME)
+                    .map_err(|error| Halt::undecodable("the operation", error))?;
+                codec::decode::<T>(input)
+                    .map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error))?
+            }
+        };
+        Ok(Box::pin(async move {
+            Box::new(task.run(&context).await) as AnyOutput
+        }))
+    }
+
+    fn failure(&self, output: &AnyOutput) -> Option<String> {
+        output.downcast_ref().and_then(T::failure)
     }
 }
 

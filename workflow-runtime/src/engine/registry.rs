@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 
 use workflow_model::codec;
 
-use super::runner::{self, Ended};
+use super::runner::{self, Machine};
 use crate::context::WorkflowContext;
 use crate::halt::HaltSlot;
 use crate::operation::Description;
@@ -15,7 +14,7 @@ use crate::task_context::States;
 use crate::workflow::{Registry, RegistryVisitor, Workflow};
 
 /// A machine that runs, or why its input cannot be read, with the context back.
-pub(crate) type Begun = Result<Pin<Box<dyn Future<Output = Ended> + Send>>, (String, Box<WorkflowContext>)>;
+pub(crate) type Begun = Result<Machine, (String, Box<WorkflowContext>)>;
 
 /// One workflow of a [`Registry`], without its type.
 #[derive(Clone, Copy)]
@@ -24,7 +23,7 @@ pub struct Entry {
     pub(crate) points: &'static [&'static str],
     /// Runs an instance that has not reached a point, from its stored input.
     pub(crate) begin: fn(WorkflowContext, &[u8]) -> Begun,
-    pub(crate) resume: fn(WorkflowContext) -> Pin<Box<dyn Future<Output = Ended> + Send>>,
+    pub(crate) resume: fn(WorkflowContext) -> Machine,
     describe: fn() -> Description,
     type_name: fn() -> &'static str,
 }
@@ -46,10 +45,10 @@ impl Entry {
             name: W::NAME,
             points: W::POINTS,
             begin: |context, input| match codec::decode::<W>(input) {
-                Ok(input) => Ok(Box::pin(runner::run_machine(Some(input), context))),
+                Ok(input) => Ok(runner::run_machine(Some(input), context)),
                 Err(error) => Err((error.to_string(), Box::new(context))),
             },
-            resume: |context| Box::pin(runner::run_machine::<W>(None, context)),
+            resume: |context| runner::run_machine::<W>(None, context),
             describe: describe::<W>,
             type_name: std::any::type_name::<W>,
         }

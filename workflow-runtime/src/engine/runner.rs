@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -30,28 +30,42 @@ pub(crate) enum Ended {
     Left(Halt),
 }
 
+/// The code of an instance, at work.
+pub(crate) type Machine = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// The code of a workflow, which a context drives to its end. What is generic over the workflow is this small: it is
+/// compiled anew in each crate that has workflows.
+type Code = Box<
+    dyn for<'a> FnOnce(&'a mut WorkflowContext) -> Pin<Box<dyn Future<Output = Finished> + Send + 'a>> + Send,
+>;
+
+/// How the code of a workflow returned, and its encoded output.
+type Finished = Result<(End, Bytes), Halt>;
+
 /// Drives the code of a workflow until it ends or has to stop, and writes the outcome.
-pub(crate) async fn run_machine<W: Workflow>(input: Option<W>, mut context: WorkflowContext) -> Ended {
+pub(crate) fn run_machine<W: Workflow>(input: Option<W>, context: WorkflowContext) -> Machine {
+    let code: Code =
+        Box::new(move |context| Box::pin(async move { finished::<W>(&W::run(input, context).await) }));
+    Box::pin(drive(code, context))
+}
+
+fn finished<W: Workflow>(output: &W::Output) -> Finished {
+    let encoded = Output::encode(output).map_err(|error| Halt::Unencodable {
+        variable: "the output".to_owned(),
+        error: error.to_string(),
+    })?;
+    let end = match W::failure(output) {
+        None => End::Completed,
+        Some(error) => End::Failed { error },
+    };
+    Ok((end, Bytes::from(encoded)))
+}
+
+async fn drive(code: Code, mut context: WorkflowContext) -> Ended {
     let halts = context.halts();
     let hot = context.run().map(|run| run.hot.clone()).ok();
-    let result = guarded(W::run(input, &mut context), &halts, hot.as_deref()).await;
-    let end = match result {
-        Ok(output) => match Output::encode(&output) {
-            Ok(encoded) => {
-                let end = match W::failure(&output) {
-                    None => End::Completed,
-                    Some(error) => End::Failed { error },
-                };
-                Ok((end, Bytes::from(encoded)))
-            }
-            Err(error) => Err(Halt::Unencodable {
-                variable: "the output".to_owned(),
-                error: error.to_string(),
-            }),
-        },
-        Err(halt) => Err(halt),
-    };
-    finish(end, context).await
+    let end = guarded(code(&mut context), &halts, hot.as_deref()).await;
+    finish(end.and_then(|end| end), context).await
 }
 
 async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -> Ended {
@@ -103,11 +117,10 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
 
 /// Polls the machine; a halt, a panic or an order from outside ends it.
 async fn guarded<T>(
-    machine: impl Future<Output = T>,
+    mut machine: Pin<Box<dyn Future<Output = T> + Send + '_>>,
     halts: &HaltSlot,
     hot: Option<&Hot>,
 ) -> Result<T, Halt> {
-    let mut machine = pin!(machine);
     std::future::poll_fn(|polling| {
         if let Some(hot) = hot {
             hot.waker.register(polling.waker());
@@ -133,11 +146,11 @@ async fn guarded<T>(
 }
 
 /// Runs a new instance until it leaves the memory.
-pub(crate) fn spawn_new<W: Workflow>(core: &Arc<Core>, id: InstanceId, input: W, context: WorkflowContext) {
+pub(crate) fn spawn_new(core: &Arc<Core>, id: InstanceId, machine: Machine) {
     let core = core.clone();
     core.instance_begins();
     tokio::spawn(async move {
-        let ended = run_machine(Some(input), context).await;
+        let ended = machine.await;
         settle(&core, &id, ended).await;
         core.instance_ends();
     });
@@ -188,7 +201,7 @@ async fn settle(core: &Arc<Core>, id: &InstanceId, ended: Ended) {
 }
 
 enum Loaded {
-    Machine(std::pin::Pin<Box<dyn Future<Output = Ended> + Send>>),
+    Machine(Machine),
     Nothing(Ended),
 }
 

@@ -11,7 +11,7 @@ use workflow_model::{BlockedReason, InstanceId, InvalidId, codec};
 
 use super::core::{Core, decode};
 use super::handle::WorkflowHandle;
-use super::runner;
+use super::runner::{self, Machine};
 use crate::context::WorkflowContext;
 use crate::keys::Kind;
 use crate::record::{self, InstanceRecord, OutcomeRecord};
@@ -117,11 +117,43 @@ impl<W: Workflow> Start<W> {
     }
 
     async fn start(self) -> Result<WorkflowHandle<W>, StartError> {
-        let Start {
+        let core = self.core.clone();
+        let input = codec::encode(&self.input)
+            .map(Bytes::from)
+            .map_err(|error| error.to_string());
+        let given = self.input;
+        let start = Erased {
+            core: self.core,
+            workflow: W::NAME,
+            input,
+            id: self.id,
+            existing: self.existing,
+            machine: Box::new(move |context| runner::run_machine(Some(given), context)),
+        };
+        Ok(WorkflowHandle::new(core, start.start().await?))
+    }
+}
+
+/// A start without its type, so that its code is compiled once.
+struct Erased {
+    core: Arc<Core>,
+    workflow: &'static str,
+    /// The encoded input, or why it cannot be encoded.
+    input: Result<Bytes, String>,
+    id: Option<Result<InstanceId, InvalidId>>,
+    existing: ExistingId,
+    machine: Box<dyn FnOnce(WorkflowContext) -> Machine + Send>,
+}
+
+impl Erased {
+    async fn start(self) -> Result<InstanceId, StartError> {
+        let Erased {
             core,
+            workflow,
             input,
             id,
             existing,
+            machine,
         } = self;
         core.check_running().map_err(|_| StartError::ShuttingDown)?;
         let generated = id.is_none();
@@ -138,27 +170,31 @@ impl<W: Workflow> Start<W> {
             let outcome_key = core.keys.of(Kind::Outcome, &id);
             let found = core.store.get(&[key.clone(), outcome_key.clone()]).await?;
             if let [Some(instance), outcome] = &found[..] {
-                match existing_instance::<W>(&key, instance, &outcome_key, outcome.as_ref(), &id, existing)? {
-                    Existing::Return => return Ok(WorkflowHandle::new(core, id)),
+                match existing_instance(
+                    workflow,
+                    &key,
+                    instance,
+                    &outcome_key,
+                    outcome.as_ref(),
+                    &id,
+                    existing,
+                )? {
+                    Existing::Return => return Ok(id),
                     Existing::Replace => replaced = Some((instance.clone(), outcome_key, outcome.clone())),
                 }
             }
         }
-        let encoded = match codec::encode(&input) {
-            Ok(encoded) => Bytes::from(encoded),
-            Err(error) => {
-                let reason = BlockedReason::Unencodable {
-                    variable: "the input".to_owned(),
-                    error: error.to_string(),
-                };
-                return Err(StartError::Refused { reason });
-            }
-        };
+        let input = input.map_err(|error| StartError::Refused {
+            reason: BlockedReason::Unencodable {
+                variable: "the input".to_owned(),
+                error,
+            },
+        })?;
         let header = InstanceRecord {
-            workflow: W::NAME.to_owned(),
+            workflow: workflow.to_owned(),
             token,
             created_ms: core.now_ms(),
-            input: encoded,
+            input,
             parent: None,
         };
         match replaced {
@@ -180,7 +216,9 @@ impl<W: Workflow> Start<W> {
                 // The instance has ended, and is about to leave the memory.
                 None if replacing => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
                 // Somebody else starts it at this moment; what becomes of that is decided by its first write.
-                None if existing == ExistingId::ReturnExisting => return wait_for_other(core, id).await,
+                None if existing == ExistingId::ReturnExisting => {
+                    return wait_for_other(&core, workflow, id).await;
+                }
                 None => return Err(StartError::AlreadyExists { id }),
             }
         };
@@ -190,11 +228,11 @@ impl<W: Workflow> Start<W> {
             writes,
             reply,
         });
-        runner::spawn_new(&core, id.clone(), input, WorkflowContext::starting(run));
+        runner::spawn_new(&core, id.clone(), machine(WorkflowContext::starting(run)));
         match started.await {
-            Ok(Ok(())) => Ok(WorkflowHandle::new(core, id)),
+            Ok(Ok(())) => Ok(id),
             Ok(Err(StartError::AlreadyExists { .. })) if existing == ExistingId::ReturnExisting => {
-                wait_for_other(core, id).await
+                wait_for_other(&core, workflow, id).await
             }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(StartError::ShuttingDown),
@@ -221,7 +259,8 @@ enum Existing {
     Replace,
 }
 
-fn existing_instance<W: Workflow>(
+fn existing_instance(
+    workflow: &'static str,
     key: &Bytes,
     instance: &Bytes,
     outcome_key: &Bytes,
@@ -233,11 +272,11 @@ fn existing_instance<W: Workflow>(
     let outcome: Option<OutcomeRecord> = outcome.map(|value| decode(outcome_key, value)).transpose()?;
     let closed = outcome.is_some_and(|outcome| !outcome.end.is_open());
     match existing {
-        ExistingId::ReturnExisting | ExistingId::RestartClosed if instance.workflow != W::NAME => {
+        ExistingId::ReturnExisting | ExistingId::RestartClosed if instance.workflow != workflow => {
             Err(StartError::OtherWorkflow {
                 id: id.clone(),
                 found: instance.workflow,
-                wanted: W::NAME,
+                wanted: workflow,
             })
         }
         ExistingId::ReturnExisting => Ok(Existing::Return),
@@ -247,22 +286,23 @@ fn existing_instance<W: Workflow>(
 }
 
 /// Another start of the same id is on its way: its handle is good once its record is there.
-async fn wait_for_other<W: Workflow>(
-    core: Arc<Core>,
+async fn wait_for_other(
+    core: &Core,
+    workflow: &'static str,
     id: InstanceId,
-) -> Result<WorkflowHandle<W>, StartError> {
+) -> Result<InstanceId, StartError> {
     let key = core.keys.of(Kind::Instance, &id);
     loop {
         if let Some(instance) = core.read_one(&key).await? {
             let instance: InstanceRecord = decode(&key, &instance)?;
-            if instance.workflow != W::NAME {
+            if instance.workflow != workflow {
                 return Err(StartError::OtherWorkflow {
                     id,
                     found: instance.workflow,
-                    wanted: W::NAME,
+                    wanted: workflow,
                 });
             }
-            return Ok(WorkflowHandle::new(core, id));
+            return Ok(id);
         }
         if !core.hot.contains(&id) {
             return Err(StartError::AlreadyExists { id });
