@@ -14,10 +14,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     match arguments[..] {
         ["sequence", kind, in_flight, count] => sequence::child(kind, in_flight.parse()?, count.parse()?),
         ["short", kind, in_flight, count] => short::child(kind, in_flight.parse()?, count.parse()?),
-        ["recovery-park", folder, steps, buffer] => {
-            recovery::park(Path::new(folder), steps.parse()?, buffer.parse()?)
-        }
-        ["recovery-complete", folder, buffer] => recovery::complete(Path::new(folder), buffer.parse()?),
+        ["recovery-park", folder, steps] => recovery::park(Path::new(folder), steps.parse()?),
+        ["recovery-complete", folder] => recovery::complete(Path::new(folder)),
         ["idle-park", folder, count, buffer] => {
             idle::park(Path::new(folder), count.parse()?, buffer.parse()?)
         }
