@@ -6,9 +6,11 @@
 //! Invariant: as long as any line has something to do, the instance's ready record is in the store. It is removed only
 //! under the value that was last read, which every message changes.
 
+mod messages;
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -26,6 +28,8 @@ use crate::join::timers_of;
 use crate::keys::{self, Kind};
 use crate::record::{self, AttemptsRecord, ChildEnd, GivenRecord, MessageRecord, StateRecord};
 use crate::store::{self, Batch, Condition, Verdict, Write};
+
+pub(crate) use self::waiting::Lines;
 
 /// One line of execution of an instance that really runs.
 #[doc(hidden)]
@@ -503,123 +507,6 @@ impl Run {
         Ok(())
     }
 
-    // Messages.
-
-    /// Reads the messages if there may be new ones.
-    pub(crate) async fn look_at_messages(&mut self) -> Result<(), Halt> {
-        let mut failures = 0;
-        loop {
-            let told = self.hot.told();
-            let removals = {
-                let shared = self.shared.lock();
-                if shared.read_at >= told {
-                    return Ok(());
-                }
-                shared.removals
-            };
-            let read = match self.core.read_messages(&self.id).await {
-                Ok(messages) => self
-                    .core
-                    .read_one(&self.ready_key)
-                    .await
-                    .map(|ready| (messages, ready)),
-                Err(error) => Err(error),
-            };
-            match read {
-                Ok((messages, ready)) => {
-                    let mut shared = self.shared.lock();
-                    // What was read before a message was removed may still hold it.
-                    if shared.removals == removals && shared.read_at < told {
-                        let taken = &shared.taken;
-                        let unread = |message: &Message| taken.iter().all(|(key, _)| *key != message.key);
-                        let messages = messages.into_iter().filter(unread).collect();
-                        shared.messages = messages;
-                        shared.ready = ready;
-                        shared.read_at = told;
-                    }
-                }
-                Err(error @ store::Error::Corrupt(_)) => return Err(Halt::Store(error)),
-                Err(_) => {
-                    failures += 1;
-                    self.core.wait_for_store(failures).await?;
-                }
-            }
-        }
-    }
-
-    pub(crate) fn has_message(&self, signal: &str) -> bool {
-        self.shared
-            .lock()
-            .messages
-            .iter()
-            .any(|message| message.signal == signal)
-    }
-
-    /// Takes the first message with this name; this line's next batch removes its record.
-    fn take_message(&mut self, signal: &str) -> Option<Message> {
-        let mut shared = self.shared.lock();
-        let index = shared
-            .messages
-            .iter()
-            .position(|message| message.signal == signal)?;
-        let message = shared.messages.remove(index);
-        shared.taken.push((message.key.clone(), self.scope.clone()));
-        self.obsolete.push(message.key.clone());
-        Some(message)
-    }
-
-    /// Waits for a message and takes it.
-    pub(crate) async fn next_message(&mut self, signal: &str) -> Result<Message, Halt> {
-        loop {
-            let told = self.hot.told();
-            self.look_at_messages().await?;
-            if let Some(message) = self.take_message(signal) {
-                return Ok(message);
-            }
-            self.wait(Wait::Message { told }).await?;
-        }
-    }
-
-    /// The taken messages that a batch removes.
-    fn taken_in(&self, batch: &Batch) -> Vec<Bytes> {
-        let shared = self.shared.lock();
-        if shared.taken.is_empty() {
-            return Vec::new();
-        }
-        let removes = |key: &Bytes| {
-            batch
-                .writes
-                .iter()
-                .any(|write| matches!(write, Write::Delete(other) if other == key))
-        };
-        shared
-            .taken
-            .iter()
-            .map(|(key, _)| key.clone())
-            .filter(removes)
-            .collect()
-    }
-
-    pub(crate) fn forget_taken(&self, removed: &[Bytes]) {
-        if removed.is_empty() {
-            return;
-        }
-        let mut shared = self.shared.lock();
-        shared.taken.retain(|(key, _)| !removed.contains(key));
-        shared.removals += 1;
-    }
-
-    /// Lines within `scope` were dropped: what they took and did not remove is to be read again.
-    pub(crate) fn give_back(&self, scope: &Scope) {
-        let mut shared = self.shared.lock();
-        let before = shared.taken.len();
-        shared.taken.retain(|(_, taker)| !taker.is_within(scope));
-        if shared.taken.len() != before {
-            drop(shared);
-            self.hot.tell();
-        }
-    }
-
     // Orders.
 
     /// An order to cancel that the code was not told of yet.
@@ -635,185 +522,5 @@ impl Run {
         let given = self.given.take().filter(|given| given.step == self.step)?;
         self.obsolete.push(self.core.keys.of(Kind::Given, &self.id));
         Some(given.output)
-    }
-
-    // Waiting.
-
-    /// Waits until a time that stands in a timer record.
-    pub(crate) async fn wait_until(&mut self, due_ms: u64) -> Result<(), Halt> {
-        self.wait(Wait::Timer { due_ms }).await
-    }
-
-    /// Waits for the time of the next attempt.
-    pub(crate) async fn pause_until(&mut self, due_ms: u64, timer: bool) -> Result<(), Halt> {
-        if !timer {
-            return self.wait(Wait::Pause { due_ms }).await;
-        }
-        self.wait_until(due_ms).await?;
-        self.obsolete.push(self.core.keys.timer(&self.id, due_ms));
-        Ok(())
-    }
-
-    async fn wait(&mut self, wait: Wait) -> Result<(), Halt> {
-        let waiting = match wait {
-            Wait::Pause { .. } => None,
-            Wait::Timer { due_ms } if self.core.now_ms() >= due_ms => return Ok(()),
-            Wait::Timer { due_ms } => Some(Waiting::begin(self, Some(due_ms))),
-            Wait::Message { .. } => Some(Waiting::begin(self, None)),
-        };
-        let hot = self.hot.clone();
-        loop {
-            let notified = hot.notify.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            self.core.check_running()?;
-            self.check_cancelled()?;
-            if wait.is_over(&self.core, &hot) {
-                return Ok(());
-            }
-            if waiting.is_some() && hot.should_leave() && self.try_leave().await? {
-                return Err(Halt::Evicted);
-            }
-            match wait {
-                Wait::Message { .. } => notified.await,
-                Wait::Timer { due_ms } | Wait::Pause { due_ms } => {
-                    tokio::select! {
-                        () = notified => {}
-                        () = tokio::time::sleep(self.core.until(due_ms)) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// Leaves the memory if every line waits.
-    async fn try_leave(&mut self) -> Result<bool, Halt> {
-        let all_wait = |shared: &SharedState| shared.waiting.len() == shared.lines;
-        let ready = {
-            let shared = self.shared.lock();
-            if !all_wait(&shared) {
-                return Ok(false);
-            }
-            shared.ready.is_some()
-        };
-        if ready {
-            let batch = Batch {
-                conditions: vec![self.core.fence.clone()],
-                writes: Vec::new(),
-            };
-            self.commit_ready(batch, false).await?;
-        }
-        let shared = self.shared.lock();
-        if !all_wait(&shared) || shared.ready.is_some() {
-            return Ok(false);
-        }
-        let first_due = shared.waiting.iter().flatten().min().copied();
-        if !self.core.hot.try_leave(&self.id, &self.hot, shared.read_at) {
-            return Ok(false);
-        }
-        if let Some(due_ms) = first_due {
-            self.core.timers.add(self.core.keys.shard(&self.id), due_ms);
-        }
-        Ok(true)
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Wait {
-    /// For the pause between two attempts, which nothing in the store would end.
-    Pause {
-        due_ms: u64,
-    },
-    Timer {
-        due_ms: u64,
-    },
-    /// For anything that the instance is told after `told`.
-    Message {
-        told: u64,
-    },
-}
-
-impl Wait {
-    fn is_over(self, core: &Core, hot: &Hot) -> bool {
-        match self {
-            Wait::Pause { due_ms } | Wait::Timer { due_ms } => core.now_ms() >= due_ms,
-            Wait::Message { told } => hot.told() > told,
-        }
-    }
-}
-
-/// A line that waits, until it is dropped.
-struct Waiting {
-    core: Arc<Core>,
-    shared: Arc<Shared>,
-    due_ms: Option<u64>,
-}
-
-impl Waiting {
-    fn begin(run: &Run, due_ms: Option<u64>) -> Self {
-        let mut shared = run.shared.lock();
-        shared.waiting.push(due_ms);
-        if shared.waiting.len() == shared.lines && !shared.idle {
-            shared.idle = true;
-            run.core.committer.instance_ends();
-            run.core.hot.note_waiting(&run.id, &run.hot);
-        }
-        drop(shared);
-        Waiting {
-            core: run.core.clone(),
-            shared: run.shared.clone(),
-            due_ms,
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let mut shared = self.shared.lock();
-        if let Some(index) = shared.waiting.iter().position(|due_ms| *due_ms == self.due_ms) {
-            shared.waiting.swap_remove(index);
-        }
-        if shared.idle {
-            shared.idle = false;
-            self.core.committer.instance_begins();
-        }
-    }
-}
-
-/// The lines of a join or select, in the place of the line that they split.
-pub(crate) struct Lines {
-    shared: Arc<Shared>,
-    live: AtomicUsize,
-}
-
-impl Lines {
-    pub(crate) fn split(run: &Run, branches: usize) -> Self {
-        let mut shared = run.shared.lock();
-        shared.lines = shared.lines + branches - 1;
-        drop(shared);
-        Lines {
-            shared: run.shared.clone(),
-            live: AtomicUsize::new(branches),
-        }
-    }
-
-    /// One more branch begins.
-    pub(crate) fn begins(&self) {
-        self.live.fetch_add(1, Ordering::Relaxed);
-        self.shared.lock().lines += 1;
-    }
-
-    /// A branch has ended.
-    pub(crate) fn ended(&self) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
-        let mut shared = self.shared.lock();
-        shared.lines = shared.lines.saturating_sub(1);
-    }
-}
-
-impl Drop for Lines {
-    fn drop(&mut self) {
-        let mut shared = self.shared.lock();
-        shared.lines = (shared.lines + 1).saturating_sub(self.live.load(Ordering::Relaxed));
     }
 }
