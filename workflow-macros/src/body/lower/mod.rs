@@ -318,13 +318,14 @@ impl Lowerer<'_> {
     fn block(&mut self, block: &Block, dest: Dest) {
         let mark = self.scope.len();
         let around = std::mem::replace(&mut self.closing, block.brace_token.span.close());
-        self.stmts(&block.stmts, dest, mark);
+        self.stmts(&mut block.stmts.clone(), dest, mark);
         self.closing = around;
         self.scope.truncate(mark);
     }
 
-    fn stmts(&mut self, stmts: &[Stmt], dest: Dest, mark: usize) {
-        let Some((first, rest)) = stmts.split_first() else {
+    /// Lowers statements in their order; a declaration may rename what those behind it mention.
+    fn stmts(&mut self, stmts: &mut [Stmt], dest: Dest, mark: usize) {
+        let Some((first, rest)) = stmts.split_first_mut() else {
             self.leave_only(mark);
             return match dest {
                 Dest::Discard => {}
@@ -332,12 +333,12 @@ impl Lowerer<'_> {
                 dest => self.deliver(parse_quote_spanned!(self.closing=> ()), dest),
             };
         };
+        let first = &*first;
         match first {
             Stmt::Item(item) => self.body.items.push(item.clone()),
             Stmt::Local(local) => {
-                let mut rest = rest.to_vec();
-                self.local(local, &mut rest);
-                return self.stmts(&rest, dest, mark);
+                self.local(local, rest);
+                return self.stmts(rest, dest, mark);
             }
             Stmt::Expr(expr, None) if rest.is_empty() => return self.tail(expr, dest, mark),
             Stmt::Macro(stmt) if rest.is_empty() && stmt.semi_token.is_none() => {
