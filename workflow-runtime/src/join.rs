@@ -1,8 +1,8 @@
 //! Several operations at once: all of them, all unless one fails, or the first.
 //!
 //! Starting them is one write. Each branch that ends writes its result as a record of its own, together with what it
-//! consumed; the step behind the join removes these records. The winner of a select is written under the condition that
-//! there is none yet, so it is decided once, and what a loser consumed comes back.
+//! consumed; the step behind the join removes these records. The winner of a select is written when no other branch
+//! runs any more, so it is decided once, and what a loser consumed comes back.
 
 use std::fmt;
 use std::future::Future;
@@ -342,18 +342,22 @@ macro_rules! tuples {
                 let (winner, value) = match stored_winner(run)? {
                     Some(winner) => winner,
                     None => {
+                        // The first to end wins, in the order in which they stand; it is written once no other one
+                        // runs, so that a store that fails cannot turn the order around.
                         let lines = Lines::split(run, $count);
                         let shared = &*run;
+                        let winner = {
                         $(let mut $future = pin!(contender(shared, $place, self.0.$place, parts[$place].clone()));)*
-                        let winner = std::future::poll_fn(|polling| {
+                        std::future::poll_fn(|polling| {
                             $(if let Poll::Ready(outcome) = $future.as_mut().poll(polling) {
                                 return Poll::Ready(outcome);
                             })*
                             Poll::Pending
                         })
-                        .await;
+                        .await?
+                        };
                         drop(lines);
-                        winner?
+                        winner.win().await?
                     }
                 };
                 let scope = run.scope.clone();
@@ -405,32 +409,45 @@ fn split_winner(stored: &Bytes) -> Result<(u32, Bytes), Halt> {
     }
 }
 
-/// One branch of a select: it answers only if it is the winner.
+/// A branch of a select that has ended, with what its line consumed.
+struct Contender {
+    index: u32,
+    value: Bytes,
+    context: WorkflowContext,
+}
+
+/// Performs one branch of a select.
 async fn contender<O: Operation>(
     run: &Run,
     index: u32,
     operation: O,
     encoded: Bytes,
-) -> Result<(u32, Bytes), Halt>
+) -> Result<Contender, Halt>
 where
     O::Output: Durable,
 {
-    let branch = run.branch(index);
-    let mut context = WorkflowContext::starting(branch);
+    let mut context = WorkflowContext::starting(run.branch(index));
     let output = operation.perform(&mut context, encoded).await?;
     let value = encode(&output)?;
-    let mut stored = index.to_be_bytes().to_vec();
-    stored.extend_from_slice(&value);
-    let branch = context.run()?;
-    let key = run.winner_key();
-    let mut batch = branch.batch();
-    batch.conditions.push(Condition::Absent(key.clone()));
-    batch.writes.insert(0, Write::Put(key, stored.into()));
-    match branch.commit_ready(batch, true).await {
-        Ok(()) => Ok((index, value)),
-        // Another branch was decided on first.
-        Err(Halt::IdTaken) => std::future::pending().await,
-        Err(halt) => Err(halt),
+    Ok(Contender {
+        index,
+        value,
+        context,
+    })
+}
+
+impl Contender {
+    /// Writes that this branch is the winner; no other branch runs any more.
+    async fn win(mut self) -> Result<(u32, Bytes), Halt> {
+        let mut stored = self.index.to_be_bytes().to_vec();
+        stored.extend_from_slice(&self.value);
+        let branch = self.context.run()?;
+        let key = branch.winner_key_above();
+        let mut batch = branch.batch();
+        batch.conditions.push(Condition::Absent(key.clone()));
+        batch.writes.insert(0, Write::Put(key, stored.into()));
+        branch.commit_ready(batch, true).await?;
+        Ok((self.index, self.value))
     }
 }
 

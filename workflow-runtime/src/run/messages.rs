@@ -11,6 +11,11 @@ use crate::store::{self, Batch, Write};
 impl Run {
     /// Reads the messages if there may be new ones.
     pub(crate) async fn look_at_messages(&mut self) -> Result<(), Halt> {
+        if self.shared.lock().read_at >= self.hot.told() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let _reading = shared.reading.lock().await;
         let mut failures = 0;
         loop {
             let told = self.hot.told();

@@ -64,6 +64,12 @@ impl Scope {
         Scope(path)
     }
 
+    fn above(&self) -> Self {
+        let mut path = self.0.clone();
+        path.pop();
+        Scope(path)
+    }
+
     pub(crate) fn is_main(&self) -> bool {
         self.0.is_empty()
     }
@@ -98,7 +104,11 @@ pub(crate) struct Starting {
 
 /// What the lines of an instance share.
 #[derive(Debug, Default)]
-pub(crate) struct Shared(Mutex<SharedState>);
+pub(crate) struct Shared {
+    state: Mutex<SharedState>,
+    /// Held while messages are read, so that lines look at them in the order in which they began to.
+    reading: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug)]
 pub(crate) struct SharedState {
@@ -143,7 +153,7 @@ impl Default for SharedState {
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, SharedState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -223,6 +233,11 @@ impl Run {
     /// The scope under which the winner of this line's select stands; no branch has so high a number.
     pub(crate) fn winner_scope(&self) -> Scope {
         self.scope.branch(u32::MAX)
+    }
+
+    /// The key of the winner of the select that this line is a branch of.
+    pub(crate) fn winner_key_above(&self) -> Bytes {
+        self.at(&self.scope.above()).winner_key()
     }
 
     pub(crate) fn winner_key(&self) -> Bytes {
