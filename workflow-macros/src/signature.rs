@@ -12,6 +12,21 @@ pub(crate) fn is_method(function: &ItemFn) -> bool {
     function.sig.receiver().is_some()
 }
 
+/// The function under an attribute; what stands there instead comes back beside the error.
+pub(crate) fn function(item: &TokenStream, what: &str) -> Result<ItemFn, TokenStream> {
+    syn::parse2(item.clone()).map_err(|error| {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.error(
+            error.span(),
+            "W0007",
+            format!("`#[{what}]` can only stand on an `async fn`: {error}"),
+            "put it on a free async function",
+        );
+        let errors = diagnostics.into_tokens();
+        quote!(#errors #item)
+    })
+}
+
 /// Checks everything but the parameters' types.
 pub(crate) fn check(function: &ItemFn, what: &str, must_be_async: bool, diagnostics: &mut Diagnostics) {
     let sig = &function.sig;

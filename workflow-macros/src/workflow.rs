@@ -10,19 +10,9 @@ use crate::{attributes, cfg, signature, stand_in};
 
 /// Expands `#[workflow(attributes)] item`.
 pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
-    let function: ItemFn = match syn::parse2(item.clone()) {
+    let function = match signature::function(item, "workflow") {
         Ok(function) => function,
-        Err(error) => {
-            let mut diagnostics = Diagnostics::default();
-            diagnostics.error(
-                error.span(),
-                "W0007",
-                format!("`#[workflow]` can only stand on an `async fn`: {error}"),
-                "put it on a free async function",
-            );
-            let errors = diagnostics.into_tokens();
-            return quote!(#errors #item);
-        }
+        Err(refused) => return refused,
     };
     if let Some(split) = cfg::split(&function, &cfg::attribute("workflow", arguments)) {
         return split;
