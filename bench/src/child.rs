@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::{Failure, idle, recovery, sequence, short};
+use crate::{Failure, fan_out, idle, recovery, sequence, short, timers};
 
 /// Runs `child ..`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
@@ -14,6 +14,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     match arguments[..] {
         ["sequence", kind, in_flight, count] => sequence::child(kind, in_flight.parse()?, count.parse()?),
         ["short", kind, in_flight, count] => short::child(kind, in_flight.parse()?, count.parse()?),
+        ["fan-out", kind, in_flight, count] => fan_out::child(kind, in_flight.parse()?, count.parse()?),
+        ["timers", folder, count] => timers::child(Path::new(folder), count.parse()?),
         ["recovery-park", folder, steps] => recovery::park(Path::new(folder), steps.parse()?),
         ["recovery-complete", folder] => recovery::complete(Path::new(folder)),
         ["idle-park", folder, count, buffer] => {

@@ -213,12 +213,14 @@ pub(crate) fn drain(folder: &Path, count: usize, buffer: u64) -> Result<(), Fail
     })
 }
 
-async fn at_once<F>(
+/// Does something for each number, so many at once.
+pub(crate) async fn at_once<R, F>(
     range: std::ops::Range<usize>,
-    engine: &WorkflowEngine<wait>,
-    work: fn(WorkflowEngine<wait>, usize) -> F,
+    engine: &WorkflowEngine<R>,
+    work: fn(WorkflowEngine<R>, usize) -> F,
 ) -> Result<(), Failure>
 where
+    R: 'static,
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
     let next = Arc::new(AtomicUsize::new(range.start));
@@ -243,7 +245,7 @@ where
 }
 
 /// The resident memory of this process, in bytes.
-fn resident() -> f64 {
+pub(crate) fn resident() -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text
         .lines()

@@ -47,7 +47,7 @@ impl FromStr for Kind {
 
 impl Kind {
     /// An empty store, and its folder.
-    fn store(self, options: &Options) -> Result<(Arc<dyn Store>, tempfile::TempDir), Failure> {
+    pub(crate) fn store(self, options: &Options) -> Result<(Arc<dyn Store>, tempfile::TempDir), Failure> {
         let folder = options.folder()?;
         let embedded = |durability| {
             EmbeddedStore::builder(folder.path())
@@ -149,7 +149,7 @@ impl<W: Workflow> Load<W> {
     }
 
     /// One round: how long each workflow took.
-    async fn run(&self, engine: &WorkflowEngine<W>, round: usize) -> Result<Vec<Duration>, Failure> {
+    pub(crate) async fn run(&self, engine: &WorkflowEngine<W>, round: usize) -> Result<Vec<Duration>, Failure> {
         let (count, call, is_right) = (self.count, self.call, self.is_right);
         let next = Arc::new(AtomicUsize::new(0));
         let starters: Vec<_> = (0..self.in_flight)

@@ -3,6 +3,7 @@
 
 mod child;
 mod compile;
+mod fan_out;
 mod floor;
 mod idle;
 mod load;
@@ -11,8 +12,10 @@ mod recovery;
 mod report;
 mod sequence;
 mod short;
+mod signals;
 mod state_size;
 mod statistics;
+mod timers;
 mod trace;
 mod workflows;
 
@@ -59,7 +62,10 @@ fn run(options: &Options) -> Result<(), Failure> {
             Workload::Short => short::run(options, &mut report)?,
             Workload::Recovery => recovery::run(options, &mut report)?,
             Workload::Idle => idle::run(options, &mut report)?,
+            Workload::FanOut => fan_out::run(options, &mut report)?,
+            Workload::Timers => timers::run(options, &mut report)?,
             Workload::StateSize => state_size::run(options, &mut report)?,
+            Workload::Signals => signals::run(options, &mut report)?,
             Workload::Compile => compile::run(options, &mut report)?,
         }
         report.print_new();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub(crate) const USAGE: &str =
-    "usage: bench [all|w1|w2|w3|w4|w7|compile].. [--quick] [--json FILE] [--folder FOLDER]
+    "usage: bench [all|w1|w2|w3|w4|w5|w6|w7|signals|compile].. [--quick] [--json FILE] [--folder FOLDER]
 
   --quick          fewer repetitions and less work in each
   --json FILE      writes the rows there, too
@@ -17,16 +17,22 @@ pub(crate) enum Workload {
     Short,
     Recovery,
     Idle,
+    FanOut,
+    Timers,
     StateSize,
+    Signals,
     Compile,
 }
 
-const ALL: [(&str, Workload); 6] = [
+const ALL: [(&str, Workload); 9] = [
     ("w1", Workload::Sequence),
     ("w2", Workload::Short),
     ("w3", Workload::Recovery),
     ("w4", Workload::Idle),
+    ("w5", Workload::FanOut),
+    ("w6", Workload::Timers),
     ("w7", Workload::StateSize),
+    ("signals", Workload::Signals),
     ("compile", Workload::Compile),
 ];
 

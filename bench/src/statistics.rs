@@ -30,7 +30,7 @@ pub(crate) fn percentile(values: &[f64], percent: f64) -> f64 {
 }
 
 /// The CPU time of all threads that this process has now, and of the children that it has waited for.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let tasks = std::fs::read_dir("/proc/self/task")
         .into_iter()
         .flatten()

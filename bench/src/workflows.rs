@@ -1,5 +1,7 @@
 //! The workflows that are measured.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 use workflow_runtime::prelude::*;
 
@@ -144,4 +146,36 @@ pub(crate) async fn carry_variable(steps: u64, bytes: usize, start: Payload) -> 
     }
     carried.push('.');
     carried.len() - 1 + usize::from(payload.account.is_empty())
+}
+
+/// Many trivial steps at once.
+#[workflow]
+pub(crate) async fn fan_out(branches: u64, start: Payload) -> u64 {
+    let calls = (0..branches).map(|sequence| {
+        advance(Payload {
+            sequence,
+            ..start.clone()
+        })
+    });
+    let payloads = join_all(calls).await;
+    payloads.iter().map(|payload| payload.sequence).sum()
+}
+
+/// Sleeps until a time, in milliseconds since the Unix epoch, and tells how much later it woke, in microseconds.
+#[workflow]
+pub(crate) async fn sleeper(due_ms: u64) -> u64 {
+    sleep_until(UNIX_EPOCH + Duration::from_millis(due_ms)).await;
+    let late = SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_millis(due_ms));
+    late.map_or(0, |late| u64::try_from(late.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Waits for so many signals, one after the other.
+#[workflow]
+pub(crate) async fn collect(count: u64) -> u64 {
+    let mut characters = 0;
+    for _ in 0..count {
+        let proceed = receive::<Proceed>().await;
+        characters += proceed.by.len() as u64;
+    }
+    characters
 }
