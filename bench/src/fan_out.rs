@@ -51,8 +51,11 @@ fn alone(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let (floor_store, _floor_folder) = load.kind.store(options)?;
     let (recorded_store, _recorded_folder) = load.kind.store(options)?;
     let recorder = Recorder::new(recorded_store);
-    let recorded =
-        runtime.block_on(WorkflowEngine::<fan_out>::builder().store(recorder.clone()).build())?;
+    let recorded = runtime.block_on(
+        WorkflowEngine::<fan_out>::builder()
+            .store(recorder.clone())
+            .build(),
+    )?;
     let engine = runtime.block_on(WorkflowEngine::<fan_out>::builder().store(store).build())?;
     floor::replay(floor_store.as_ref(), &recorder.take())?;
     let (mut turns, mut round) = (Turns::default(), 0);
@@ -80,8 +83,12 @@ fn alone(options: &Options, report: &mut Report) -> Result<(), Failure> {
     );
     report.add(Row::compared("W5 1 in flight", "workflows/s", &found).note(note));
     let groups = (after.groups - before.groups) as f64 / (round * COUNT) as f64;
-    let row = Row::new("W5 1 in flight, commits one after the other", groups - 1.0, "commits")
-        .note("of the join; the workflow's end is one more");
+    let row = Row::new(
+        "W5 1 in flight, commits one after the other",
+        groups - 1.0,
+        "commits",
+    )
+    .note("of the join; the workflow's end is one more");
     // A branch that ends while another one's result is being written makes a commit of its own now and then.
     report.add(row.bar(Bar::ValueBelow(2.5)));
     Ok(())

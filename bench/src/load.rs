@@ -149,7 +149,11 @@ impl<W: Workflow> Load<W> {
     }
 
     /// One round: how long each workflow took.
-    pub(crate) async fn run(&self, engine: &WorkflowEngine<W>, round: usize) -> Result<Vec<Duration>, Failure> {
+    pub(crate) async fn run(
+        &self,
+        engine: &WorkflowEngine<W>,
+        round: usize,
+    ) -> Result<Vec<Duration>, Failure> {
         let (count, call, is_right) = (self.count, self.call, self.is_right);
         let next = Arc::new(AtomicUsize::new(0));
         let starters: Vec<_> = (0..self.in_flight)

@@ -32,14 +32,20 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
         let trace = recorder.take();
         let (timing, mean) = round(engine_store, instances, || Ok(()))?;
         group = mean;
-        turns.add(timing, floor::replay(floor_store.as_ref(), &trace.regrouped(mean))?);
+        turns.add(
+            timing,
+            floor::replay(floor_store.as_ref(), &trace.regrouped(mean))?,
+        );
     }
     let found = turns.compare(instances * EACH);
     let note = format!(
         "groups of {group:.0}, CPU {:.1} us (floor {:.1}) per signal, {}",
         found.cpu_us, found.floor_cpu_us, found.quiet,
     );
-    let name = format!("{} signals to {instances} workflows, until all have ended", instances * EACH);
+    let name = format!(
+        "{} signals to {instances} workflows, until all have ended",
+        instances * EACH
+    );
     report.add(Row::compared(name, "signals/s", &found).note(note));
     Ok(())
 }

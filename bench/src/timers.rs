@@ -32,14 +32,23 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
     let (busy, groups) = (told("busy")?, told("groups")?);
     child.wait()?;
     let name = format!("W6 {count} sleeping, due at {PER_SECOND}/s");
-    let row = Row::new(format!("{name}, CPU while all sleep"), 100.0 * idle, "% of a core");
+    let row = Row::new(
+        format!("{name}, CPU while all sleep"),
+        100.0 * idle,
+        "% of a core",
+    );
     report.add(row.bar(Bar::ValueBelow(1.0)));
     let row = Row::new(format!("{name}, memory each while asleep"), memory, "bytes");
-    report.add(row.note(format!("put to sleep at {parked:.0}/s, {IN_MEMORY} kept in memory")));
+    report.add(row.note(format!(
+        "put to sleep at {parked:.0}/s, {IN_MEMORY} kept in memory"
+    )));
     let row = Row::new(format!("{name}, late, p50"), median, "ms");
     report.add(row.note("by the machine's clock, when the code behind the sleep runs"));
     let row = Row::new(format!("{name}, late, p99"), late, "ms").bar(Bar::ValueBelow(50.0));
-    report.add(row.note(format!("latest {latest:.1} ms, {:.0} % of a core, {groups:.0} commits/s", 100.0 * busy)));
+    report.add(row.note(format!(
+        "latest {latest:.1} ms, {:.0} % of a core, {groups:.0} commits/s",
+        100.0 * busy
+    )));
     Ok(())
 }
 
@@ -58,7 +67,8 @@ pub(crate) fn child(folder: &Path, count: usize) -> Result<(), Failure> {
         let first_ms = u64::try_from(first.duration_since(UNIX_EPOCH)?.as_millis())?;
         FIRST_MS.store(first_ms, std::sync::atomic::Ordering::Relaxed);
         at_once(0..count, &engine, |engine, number| async move {
-            let due_ms = FIRST_MS.load(std::sync::atomic::Ordering::Relaxed) + number as u64 * 1_000 / PER_SECOND as u64;
+            let due_ms = FIRST_MS.load(std::sync::atomic::Ordering::Relaxed)
+                + number as u64 * 1_000 / PER_SECOND as u64;
             engine.start(sleeper(due_ms)).id(id(number)).await?;
             Ok(())
         })
@@ -71,7 +81,10 @@ pub(crate) fn child(folder: &Path, count: usize) -> Result<(), Failure> {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let (watched, cpu) = (Instant::now(), cpu_time());
         tokio::time::sleep(IDLE).await;
-        tell("idle", (cpu_time() - cpu).as_secs_f64() / watched.elapsed().as_secs_f64());
+        tell(
+            "idle",
+            (cpu_time() - cpu).as_secs_f64() / watched.elapsed().as_secs_f64(),
+        );
         tell("memory", (resident() - before) / count as f64);
         let Ok(left) = first.duration_since(SystemTime::now()) else {
             return Err("the workflows took so long to start that the first ones are due already".into());

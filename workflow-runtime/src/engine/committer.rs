@@ -1,10 +1,12 @@
 //! Group commit: every batch that is ready when the store is free goes into one store transaction.
 //!
 //! A store that blocks its caller is driven by a thread of its own; any other one by tasks, several commits in flight as
-//! the store's profile says. Batches of one instance never overlap, because it waits for each.
+//! the store's profile says. Batches of one line of an instance never overlap, because it waits for each; those of its
+//! branches that come up in one poll of the instance are handed over together, so that they are in one group.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,9 +21,33 @@ pub(crate) struct Answer {
     pub(crate) batch: Batch,
 }
 
+#[derive(Debug)]
 struct Request {
     batch: Batch,
     answer: oneshot::Sender<Answer>,
+}
+
+/// Requests that are handed over together.
+struct Requests {
+    first: Request,
+    more: Vec<Request>,
+}
+
+/// Batches of an instance's branches, until the poll in which they came up has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered(Mutex<Vec<Request>>);
+
+impl Gathered {
+    fn push(&self, request: Request) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(request);
+    }
+
+    fn take(&self) -> Vec<Request> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Commits batches in groups.
@@ -29,7 +55,7 @@ struct Request {
 pub(crate) struct Committer {
     store: Arc<dyn Store>,
     profile: CommitProfile,
-    sender: mpsc::UnboundedSender<Request>,
+    sender: mpsc::UnboundedSender<Requests>,
     /// Instances that run: with a single one there is nothing to group.
     running: AtomicUsize,
     /// Commits that were asked for and not answered.
@@ -73,17 +99,37 @@ impl Committer {
                 .unwrap_or_else(|| unreachable!("one batch, one answer"));
         }
         let (answer, answered) = oneshot::channel();
-        let ended = || Err(Error::Unavailable("the committer has ended".to_owned()));
-        if let Err(mpsc::error::SendError(request)) = self.sender.send(Request { batch, answer }) {
-            return Answer {
-                result: ended(),
-                batch: request.batch,
-            };
+        self.send(Requests {
+            first: Request { batch, answer },
+            more: Vec::new(),
+        });
+        answered.await.unwrap_or_else(|_| ended(Batch::default()))
+    }
+
+    /// Commits a batch of a branch: with those of the other branches, when [`hand_over`](Committer::hand_over) is called.
+    pub(crate) async fn commit_gathered(&self, gathered: &Gathered, batch: Batch) -> Answer {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let _guard = Decrement(&self.in_flight);
+        let (answer, answered) = oneshot::channel();
+        gathered.push(Request { batch, answer });
+        answered.await.unwrap_or_else(|_| ended(Batch::default()))
+    }
+
+    /// Hands over the batches that have come up, to be committed in one group.
+    pub(crate) fn hand_over(&self, gathered: &Gathered) {
+        let mut requests = gathered.take().into_iter();
+        if let Some(first) = requests.next() {
+            let more = requests.collect();
+            self.send(Requests { first, more });
         }
-        answered.await.unwrap_or_else(|_| Answer {
-            result: ended(),
-            batch: Batch::default(),
-        })
+    }
+
+    fn send(&self, requests: Requests) {
+        if let Err(mpsc::error::SendError(requests)) = self.sender.send(requests) {
+            for Request { batch, answer } in std::iter::once(requests.first).chain(requests.more) {
+                let _ = answer.send(ended(batch));
+            }
+        }
     }
 
     /// Whether a batch whose outcome was unknown turns out to be applied.
@@ -109,6 +155,13 @@ impl Committer {
     }
 }
 
+fn ended(batch: Batch) -> Answer {
+    Answer {
+        result: Err(Error::Unavailable("the committer has ended".to_owned())),
+        batch,
+    }
+}
+
 /// Counts down when a commit is answered, or its caller goes away.
 struct Decrement<'a>(&'a AtomicUsize);
 
@@ -120,7 +173,7 @@ impl Drop for Decrement<'_> {
 
 fn on_thread(
     store: &dyn Store,
-    mut receiver: mpsc::UnboundedReceiver<Request>,
+    mut receiver: mpsc::UnboundedReceiver<Requests>,
     profile: CommitProfile,
     groups: &AtomicU64,
 ) {
@@ -132,8 +185,12 @@ fn on_thread(
         // Requests fail one by one: the receiver is dropped.
         Err(_) => return,
     };
-    while let Some(first) = receiver.blocking_recv() {
-        let (batches, answers) = drain(first, &mut receiver, profile);
+    let mut queue = VecDeque::new();
+    while let Some(first) = queue
+        .pop_front()
+        .or_else(|| receive(receiver.blocking_recv(), &mut queue))
+    {
+        let (batches, answers) = drain(first, &mut queue, &mut receiver, profile);
         groups.fetch_add(1, Ordering::Relaxed);
         respond(runtime.block_on(commit_group(store, batches)), answers);
     }
@@ -141,16 +198,22 @@ fn on_thread(
 
 async fn in_tasks(
     store: Arc<dyn Store>,
-    mut receiver: mpsc::UnboundedReceiver<Request>,
+    mut receiver: mpsc::UnboundedReceiver<Requests>,
     profile: CommitProfile,
     groups: Arc<AtomicU64>,
 ) {
     let slots = Arc::new(Semaphore::new(profile.in_flight.max(1)));
-    while let Some(first) = receiver.recv().await {
+    let mut queue = VecDeque::new();
+    loop {
+        let first = match queue.pop_front() {
+            Some(first) => Some(first),
+            None => receive(receiver.recv().await, &mut queue),
+        };
+        let Some(first) = first else { return };
         let Ok(slot) = slots.clone().acquire_owned().await else {
             return;
         };
-        let (batches, answers) = drain(first, &mut receiver, profile);
+        let (batches, answers) = drain(first, &mut queue, &mut receiver, profile);
         groups.fetch_add(1, Ordering::Relaxed);
         if profile.in_flight <= 1 {
             respond(commit_group(store.as_ref(), batches).await, answers);
@@ -164,15 +227,27 @@ async fn in_tasks(
     }
 }
 
+/// The first of the requests; the others are queued.
+fn receive(requests: Option<Requests>, queue: &mut VecDeque<Request>) -> Option<Request> {
+    let Requests { first, more } = requests?;
+    queue.extend(more);
+    Some(first)
+}
+
+/// A group: what is queued, then what has come meanwhile. What does not fit stays queued.
 fn drain(
     first: Request,
-    receiver: &mut mpsc::UnboundedReceiver<Request>,
+    queue: &mut VecDeque<Request>,
+    receiver: &mut mpsc::UnboundedReceiver<Requests>,
     profile: CommitProfile,
 ) -> (Vec<Batch>, Vec<oneshot::Sender<Answer>>) {
     let mut bytes = size(&first.batch);
     let (mut batches, mut answers) = (vec![first.batch], vec![first.answer]);
     while bytes < profile.group_bytes {
-        let Ok(next) = receiver.try_recv() else { break };
+        let next = queue
+            .pop_front()
+            .or_else(|| receive(receiver.try_recv().ok(), queue));
+        let Some(next) = next else { break };
         bytes += size(&next.batch);
         batches.push(next.batch);
         answers.push(next.answer);

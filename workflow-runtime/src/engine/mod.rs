@@ -1,7 +1,7 @@
 //! The engine: runs workflow instances over a store.
 
 mod builder;
-mod committer;
+pub(crate) mod committer;
 mod control;
 pub(crate) mod core;
 mod describe;

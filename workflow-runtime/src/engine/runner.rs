@@ -63,8 +63,23 @@ fn finished<W: Workflow>(output: &W::Output) -> Finished {
 
 async fn drive(code: Code, mut context: WorkflowContext) -> Ended {
     let halts = context.halts();
-    let hot = context.run().map(|run| run.hot.clone()).ok();
-    let end = guarded(code(&mut context), &halts, hot.as_deref()).await;
+    let run = context
+        .run()
+        .map(|run| (run.core.clone(), run.hot.clone(), run.shared.clone()));
+    let run = run.ok();
+    let mut machine = code(&mut context);
+    let end = guarded(
+        &mut machine,
+        &halts,
+        run.as_ref().map(|(_, hot, _)| &**hot),
+        || {
+            if let Some((core, _, shared)) = &run {
+                core.committer.hand_over(&shared.gathered);
+            }
+        },
+    )
+    .await;
+    drop(machine);
     finish(end.and_then(|end| end), context).await
 }
 
@@ -115,11 +130,12 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
     }
 }
 
-/// Polls the machine; a halt, a panic or an order from outside ends it.
+/// Polls the machine; a halt, a panic or an order from outside ends it. `polled` is called after each poll.
 async fn guarded<T>(
-    mut machine: Pin<Box<dyn Future<Output = T> + Send + '_>>,
+    machine: &mut Pin<Box<dyn Future<Output = T> + Send + '_>>,
     halts: &HaltSlot,
     hot: Option<&Hot>,
+    polled: impl Fn(),
 ) -> Result<T, Halt> {
     std::future::poll_fn(|polling| {
         if let Some(hot) = hot {
@@ -133,10 +149,13 @@ async fn guarded<T>(
         }
         match std::panic::catch_unwind(AssertUnwindSafe(|| machine.as_mut().poll(polling))) {
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Ok(Poll::Pending) => match halts.take() {
-                Some(halt) => Poll::Ready(Err(halt)),
-                None => Poll::Pending,
-            },
+            Ok(Poll::Pending) => {
+                polled();
+                match halts.take() {
+                    Some(halt) => Poll::Ready(Err(halt)),
+                    None => Poll::Pending,
+                }
+            }
             Err(payload) => Poll::Ready(Err(Halt::Panicked {
                 message: panic_message(&*payload),
             })),

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use workflow_model::{BlockedReason, InstanceId};
 
 use crate::child;
+use crate::engine::committer::Gathered;
 use crate::engine::core::{Core, Message};
 use crate::engine::handle::ended;
 use crate::engine::hot::{Hot, Verb};
@@ -106,6 +107,8 @@ pub(crate) struct Starting {
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     state: Mutex<SharedState>,
+    /// What the branches want to be committed; handed over when a poll of the instance ends.
+    pub(crate) gathered: Gathered,
     /// Held while messages are read, so that lines look at them in the order in which they began to.
     reading: tokio::sync::Mutex<()>,
 }
@@ -339,7 +342,12 @@ impl Run {
         let starting = self.starting.take();
         let (mut failures, mut unknown) = (0, false);
         loop {
-            let answer = self.core.committer.commit(batch).await;
+            let committer = &self.core.committer;
+            let answer = if self.scope.is_main() {
+                committer.commit(batch).await
+            } else {
+                committer.commit_gathered(&self.shared.gathered, batch).await
+            };
             let error = match answer.result {
                 Ok(Verdict::Applied) => {
                     if let Some(starting) = starting {
