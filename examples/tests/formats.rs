@@ -227,6 +227,11 @@ async fn dump(store: &MemoryStore) -> BTreeMap<String, String> {
         assert_eq!(namespace, b"default");
         let found_shard = reader.big_endian(2);
         let kind = char::from(reader.byte());
+        if kind == 'l' {
+            assert!(reader.0.is_empty());
+            records.insert(format!("l {found_shard}"), value(bytes));
+            continue;
+        }
         if kind == 'd' {
             assert!(reader.big_endian(8) > 1_700_000_000_000);
         }
@@ -326,6 +331,7 @@ async fn a_store_reads_as_documented() {
         "{instance}"
     );
     assert!(waiting.contains_key("d buy-1"));
+    assert_eq!(waiting["l 0"], "{node: 1, epoch: 1, clean: true, sole: true}");
 
     handle.signal(Approval { by: "Ada".to_owned() }).await.unwrap();
     assert_eq!(handle.result().await.unwrap().unwrap(), "2397 Ada 1500");
@@ -338,7 +344,7 @@ async fn a_store_reads_as_documented() {
         outcome.ends_with(", steps: 3, output: bytes some \"2397 Ada 1500\"}"),
         "{outcome}"
     );
-    assert_eq!(ended["clean"], "1");
+    assert_eq!(ended["l 63"], "{node: 0, epoch: 1, clean: true, sole: false}");
     let left: Vec<_> = ended.keys().filter(|key| key.contains("buy-1")).collect();
     assert_eq!(left, ["e buy-1", "i buy-1"]);
 }

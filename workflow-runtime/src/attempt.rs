@@ -81,7 +81,7 @@ async fn run(task: &mut dyn AnyTask, attempt: &Attempt<'_>) -> Result<Result<Any
         Poll::Pending => tokio::select! {
             biased;
             outcome = &mut work => outcome,
-            () = core.stopped() => {
+            () = attempt.run.hot.lease.gate.stopped() => {
                 cancellation.cancel();
                 return Err(Halt::Shutdown);
             }
@@ -115,7 +115,7 @@ pub(crate) async fn until_done(
         run.pause_until(attempts.due_ms, attempts.timer).await?;
     }
     loop {
-        run.core.check_running()?;
+        run.hot.lease.check()?;
         run.check_cancelled()?;
         let attempt = Attempt {
             run,

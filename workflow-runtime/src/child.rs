@@ -12,7 +12,7 @@ use workflow_model::{InstanceId, MAX_INSTANCE_ID_BYTES, codec};
 
 use crate::Output;
 use crate::context::WorkflowContext;
-use crate::engine::{Entry, runner};
+use crate::engine::Entry;
 use crate::halt::Halt;
 use crate::keys::Kind;
 use crate::operation::{
@@ -128,9 +128,7 @@ impl<W: Workflow> WorkflowCall<W> {
         let key = run.core.keys.of(Kind::Instance, &id);
         batch.conditions.push(Condition::Absent(key.clone()));
         batch.writes.push(Write::Put(key, record::encode(&header)));
-        batch
-            .writes
-            .push(Write::Put(run.core.keys.of(Kind::Ready, &id), Bytes::new()));
+        run.core.ready(&id, Bytes::new(), &mut batch.writes);
         Ok(())
     }
 
@@ -138,7 +136,7 @@ impl<W: Workflow> WorkflowCall<W> {
     fn begin(&self, run: &Run) -> Result<InstanceId, Halt> {
         let id = self.child_id(run)?;
         if run.fresh {
-            runner::activate(&run.core, id.clone(), false);
+            run.core.wake(&id);
         }
         Ok(id)
     }

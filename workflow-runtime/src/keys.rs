@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Request = b'q',
     /// A timer: `time id`.
     Timer = b'd',
+    /// Who may run the shard's instances; one record per shard.
+    Lease = b'l',
 }
 
 /// The key layout of one namespace.
@@ -136,6 +138,11 @@ impl Keys {
         key.put_u64(due_ms);
         key.put_slice(id.as_str().as_bytes());
         key.freeze()
+    }
+
+    /// The lease record of a shard.
+    pub(crate) fn lease(&self, shard: u16) -> Bytes {
+        self.start(shard, Kind::Lease, 0).freeze()
     }
 
     /// All numbered records of an instance.

@@ -5,19 +5,12 @@ use std::marker::PhantomData;
 #[cfg(feature = "embedded")]
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::core::{Core, PAGE, Parts};
-use super::{WorkflowEngine, registry, runner, timers};
-use crate::keys::{self, Keys, Kind, SHARDS};
-use crate::store::{self, Batch, Condition, MemoryStore, Store, Verdict, Write};
+use super::core::{Core, Parts};
+use super::{WorkflowEngine, open, registry, timers};
+use crate::store::{self, MemoryStore, Store};
 use crate::task_context::States;
 use crate::workflow::Registry;
-
-/// The version of the key layout and of the engine's records.
-const FORMAT: &[u8] = b"1";
 
 /// Why an engine was not built.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -182,12 +175,11 @@ impl<R: Registry> EngineBuilder<R> {
             #[cfg(feature = "embedded")]
             Source::Embedded(folder) => Arc::new(crate::store::EmbeddedStore::open(folder)?),
         };
-        let opened = open(store.as_ref()).await?;
+        let opened = open::open(store.as_ref(), &namespace).await?;
         let core = Arc::new(
             Core::new(Parts {
                 store,
-                keys: Keys::new(&namespace, opened.shards),
-                fence: opened.fence,
+                keys: opened.keys,
                 epoch: opened.epoch,
                 states: self.states,
                 entries,
@@ -196,121 +188,15 @@ impl<R: Registry> EngineBuilder<R> {
             })
             .await?,
         );
-        recover(&core, !opened.clean).await?;
+        let mut shards = Vec::with_capacity(opened.leases.len());
+        for (lease, clean) in opened.leases {
+            shards.push((lease.shard, clean));
+            core.adopt(lease);
+        }
+        for (shard, clean) in shards {
+            open::recover(&core, shard, !clean).await?;
+        }
         tokio::spawn(timers::run(Arc::downgrade(&core)));
         Ok(WorkflowEngine::new(core))
     }
-}
-
-struct Opened {
-    epoch: u64,
-    fence: Condition,
-    shards: u16,
-    clean: bool,
-}
-
-/// Checks the format and takes the store over: whoever had it before cannot write any more.
-async fn open(store: &dyn Store) -> Result<Opened, BuildError> {
-    let [format, epoch, shards, clean] = ["format", "epoch", "shards", "clean"].map(keys::meta);
-    let found = store
-        .get(&[format.clone(), epoch.clone(), shards.clone(), clean.clone()])
-        .await?;
-    let [found_format, found_epoch, found_shards, found_clean] = &found[..] else {
-        return Err(
-            store::Error::Corrupt("a read of four keys gave another number of values".to_owned()).into(),
-        );
-    };
-    if let Some(found) = found_format
-        && found != FORMAT
-    {
-        return Err(BuildError::Format {
-            found: String::from_utf8_lossy(found).into_owned(),
-            supported: String::from_utf8_lossy(FORMAT).into_owned(),
-        });
-    }
-    let before = match found_epoch {
-        None => 0,
-        Some(value) => {
-            number(value).ok_or_else(|| store::Error::Corrupt(format!("the epoch is {value:?}")))?
-        }
-    };
-    let shard_count = match found_shards {
-        None => SHARDS,
-        Some(value) => number(value)
-            .and_then(|count| u16::try_from(count).ok())
-            .ok_or_else(|| store::Error::Corrupt(format!("the number of shards is {value:?}")))?,
-    };
-    let now = before + 1;
-    let value = Bytes::from(now.to_string());
-    let mut conditions = vec![match found_epoch {
-        None => Condition::Absent(epoch.clone()),
-        Some(found) => Condition::Equals(epoch.clone(), found.clone()),
-    }];
-    if found_format.is_none() {
-        conditions.push(Condition::Absent(format.clone()));
-    }
-    let batch = Batch {
-        conditions,
-        writes: vec![
-            Write::Put(epoch.clone(), value.clone()),
-            Write::Put(format, Bytes::from_static(FORMAT)),
-            Write::Put(shards, Bytes::from(shard_count.to_string())),
-            Write::Delete(clean),
-        ],
-    };
-    match store.commit(&[batch]).await {
-        Ok(verdicts) if verdicts.first() == Some(&Verdict::Applied) => {}
-        Ok(_) => return Err(BuildError::Contended),
-        // Another engine would have written another number only if it began where this one did.
-        Err(store::Error::Unknown(_))
-            if store.get(std::slice::from_ref(&epoch)).await?.first() == Some(&Some(value.clone())) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let clean = found_epoch.is_none() || found_clean == found_epoch;
-    Ok(Opened {
-        epoch: now,
-        fence: Condition::Equals(epoch, value),
-        shards: shard_count,
-        clean,
-    })
-}
-
-fn number(value: &Bytes) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// Reads again where the store cannot serve just now: an engine should not fail to open for a moment's fault.
-async fn patiently<'a, T>(read: impl Fn() -> store::StoreFuture<'a, T>) -> Result<T, store::Error> {
-    let mut pause = Duration::from_millis(10);
-    loop {
-        match read().await {
-            Err(store::Error::Unavailable(_)) if pause < Duration::from_secs(1) => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-            read => return read,
-        }
-    }
-}
-
-/// Continues every instance that had something to do.
-async fn recover(core: &Arc<Core>, crashed: bool) -> Result<(), store::Error> {
-    for shard in core.keys.shards() {
-        let range = core.keys.range(shard, Kind::Ready);
-        let mut start = range.start;
-        loop {
-            let page = patiently(|| core.store.scan(start.clone()..range.end.clone(), PAGE)).await?;
-            let full = page.len() == PAGE;
-            for (key, _) in &page {
-                if let Some(id) = core.keys.id_of(key) {
-                    runner::activate(core, id, crashed);
-                }
-            }
-            match page.last() {
-                Some((key, _)) if full => start = keys::after(key),
-                _ => break,
-            }
-        }
-    }
-    Ok(())
 }

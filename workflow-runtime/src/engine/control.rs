@@ -11,13 +11,13 @@ use workflow_model::{BlockedReason, InstanceId, InstanceStatus, codec};
 
 use super::core::{Core, decode};
 use super::hot::{Control, Verb};
-use super::{WorkflowEngine, handle, runner};
+use super::{WorkflowEngine, deliver::Undelivered, handle, runner};
 use crate::keys::{self, Kind};
 use crate::operation;
 use crate::record::{
     self, ChildEnd, End, GivenRecord, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord,
 };
-use crate::store::{self, Batch, Condition, Verdict, Write};
+use crate::store::{self, Condition, Write};
 
 /// Why an order to an instance was not accepted.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -176,22 +176,29 @@ async fn reopen(
         return Err(refuse(core, id, verb).await?);
     }
     let ready = Bytes::copy_from_slice(&core.next_message().to_be_bytes());
-    writes.push(Write::Put(core.keys.of(Kind::Ready, id), ready));
+    core.ready(id, ready, &mut writes);
     writes.push(Write::Delete(key.clone()));
     if !matches!(outcome.end, End::Paused { .. }) {
         writes.push(Write::Delete(core.keys.of(Kind::Attempts, id)));
     }
-    let batch = Batch {
-        conditions: vec![core.fence.clone(), Condition::Equals(key, value)],
-        writes,
-    };
-    match core.committer.commit(batch).await.result? {
-        Verdict::Applied => {
-            runner::activate(core, id.clone(), false);
-            Ok(())
-        }
-        Verdict::Conflict(_) => Err(ControlError::Changed { id: id.clone() }),
-    }
+    deliver(core, id, vec![Condition::Equals(key, value)], writes).await?;
+    core.wake(id);
+    Ok(())
+}
+
+/// Commits what an order writes.
+async fn deliver(
+    core: &Core,
+    id: &InstanceId,
+    conditions: Vec<Condition>,
+    writes: Vec<Write>,
+) -> Result<(), ControlError> {
+    core.deliver(id, conditions, writes)
+        .await
+        .map_err(|error| match error {
+            Undelivered::Store(error) => error.into(),
+            Undelivered::Conflict(_) | Undelivered::Fenced => ControlError::Changed { id: id.clone() },
+        })
 }
 
 async fn order(core: &Arc<Core>, id: &InstanceId, verb: Verb, reason: String) -> Result<(), ControlError> {
@@ -219,33 +226,22 @@ async fn order(core: &Arc<Core>, id: &InstanceId, verb: Verb, reason: String) ->
         signal: verb.signal().to_owned(),
         payload,
     });
-    let batch = Batch {
-        conditions: vec![
-            core.fence.clone(),
-            Condition::Equals(keys[0].clone(), instance.clone()),
-            Condition::Absent(keys[1].clone()),
-        ],
-        writes: vec![
-            Write::Put(message.clone(), record),
-            Write::Put(core.keys.of(Kind::Ready, id), keys::nonce(&message)),
-        ],
+    let conditions = vec![
+        Condition::Equals(keys[0].clone(), instance.clone()),
+        Condition::Absent(keys[1].clone()),
+    ];
+    let mut writes = vec![Write::Put(message.clone(), record)];
+    core.ready(id, keys::nonce(&message), &mut writes);
+    deliver(core, id, conditions, writes).await?;
+    let control = Control {
+        verb,
+        key: message,
+        reason,
     };
-    match core.committer.commit(batch).await.result? {
-        Verdict::Applied => {
-            if !core.hot.order(
-                id,
-                Control {
-                    verb,
-                    key: message,
-                    reason,
-                },
-            ) {
-                runner::activate(core, id.clone(), false);
-            }
-            Ok(())
-        }
-        Verdict::Conflict(_) => Err(ControlError::Changed { id: id.clone() }),
+    if !core.hot.order(id, control) {
+        runner::activate(core, id.clone(), false);
     }
+    Ok(())
 }
 
 /// Ends an instance that is blocked or paused.
@@ -273,26 +269,19 @@ async fn end_stopped(
         steps,
         output: Bytes::new(),
     };
-    let mut batch = Batch {
-        conditions: vec![
-            core.fence.clone(),
-            Condition::Equals(outcome_key.clone(), outcome),
-        ],
-        writes: vec![Write::Put(outcome_key, record::encode(&ended))],
-    };
+    let conditions = vec![Condition::Equals(outcome_key.clone(), outcome)];
+    let mut writes = vec![Write::Put(outcome_key, record::encode(&ended))];
     for kind in [Kind::State, Kind::Attempts, Kind::Ready, Kind::Given] {
-        batch.writes.push(Write::Delete(core.keys.of(kind, id)));
+        writes.push(Write::Delete(core.keys.of(kind, id)));
     }
     for kind in [Kind::Side, Kind::Branch, Kind::Attempts, Kind::Message] {
         let records = core.read_all(core.keys.numbered_range(kind, id)).await?;
-        batch
-            .writes
-            .extend(records.into_iter().map(|(key, _)| Write::Delete(key)));
+        writes.extend(records.into_iter().map(|(key, _)| Write::Delete(key)));
     }
     let timers = state
         .map(|state| crate::join::timers_of(&state.operation))
         .unwrap_or_default();
-    batch.writes.extend(
+    writes.extend(
         timers
             .into_iter()
             .map(|due_ms| Write::Delete(core.keys.timer(id, due_ms))),
@@ -306,22 +295,13 @@ async fn end_stopped(
             signal: crate::child::ended(id),
             payload,
         });
-        batch.writes.push(Write::Put(
-            core.keys.of(Kind::Ready, parent),
-            keys::nonce(&message),
-        ));
-        batch.writes.push(Write::Put(message, record));
+        core.ready(parent, keys::nonce(&message), &mut writes);
+        writes.push(Write::Put(message, record));
     }
-    match core.committer.commit(batch).await.result? {
-        Verdict::Applied => {
-            core.announce(id, &ended);
-            if let Some(parent) = &instance.parent
-                && !core.hot.tell(parent)
-            {
-                runner::activate(core, parent.clone(), false);
-            }
-            Ok(())
-        }
-        Verdict::Conflict(_) => Err(ControlError::Changed { id: id.clone() }),
+    deliver(core, id, conditions, writes).await?;
+    core.announce(id, &ended);
+    if let Some(parent) = &instance.parent {
+        core.wake(parent);
     }
+    Ok(())
 }

@@ -1,23 +1,24 @@
 //! What the parts of an engine share: the store and its keys, the instances in memory, the clock, the end of the engine.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use workflow_model::{InstanceId, codec};
 
 use super::committer::Committer;
+use super::gate::Gate;
 use super::hot::HotMap;
+use super::lease::{Lease, Leases};
 use super::registry::Entry;
 use super::timers::Timers;
-use crate::halt::Halt;
 use crate::keys::{self, Keys, Kind};
 use crate::record::{MessageRecord, OutcomeRecord};
-use crate::store::{Condition, Error, Store};
+use crate::store::{Error, Store};
 use crate::task_context::States;
 
 /// How many records one scan reads.
@@ -28,8 +29,8 @@ pub(crate) const PAGE: usize = 1000;
 pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Keys,
-    /// Holds as long as no other engine has opened the store.
-    pub(crate) fence: Condition,
+    /// The shards whose instances this engine may run.
+    pub(crate) leases: Leases,
     pub(crate) committer: Committer,
     pub(crate) hot: HotMap,
     pub(crate) timers: Timers,
@@ -40,7 +41,8 @@ pub(crate) struct Core {
     pub(crate) poison_limit: u32,
     clock: Clock,
     waiters: Mutex<HashMap<InstanceId, Vec<oneshot::Sender<OutcomeRecord>>>>,
-    stop: Stop,
+    /// All work of the engine; that of a shard passes the gate of its lease, too.
+    pub(crate) gate: Gate,
     message_count: AtomicU64,
     tokens: AtomicU64,
 }
@@ -85,21 +87,12 @@ struct Clock {
     start: Instant,
 }
 
-#[derive(Debug, Default)]
-struct Stop {
-    draining: AtomicBool,
-    stopped: AtomicBool,
-    notify: Notify,
-    running: AtomicUsize,
-    idle: Notify,
-}
-
 /// The parts that [`Core::new`] puts together.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Keys,
-    pub(crate) fence: Condition,
+    /// How many engines had opened the store when this one had: no other one has its number.
     pub(crate) epoch: u64,
     pub(crate) states: States,
     pub(crate) entries: HashMap<&'static str, Entry>,
@@ -113,10 +106,11 @@ impl Core {
         let committer =
             Committer::new(parts.store.clone()).map_err(|error| Error::Unavailable(error.to_string()))?;
         let timers = Timers::new(parts.keys.shards().len());
+        let leases = Leases::new(parts.keys.clone());
         Ok(Core {
             store: parts.store,
             keys: parts.keys,
-            fence: parts.fence,
+            leases,
             committer,
             hot: HotMap::new(parts.waiting_limit),
             timers,
@@ -129,7 +123,7 @@ impl Core {
                 start: Instant::now(),
             },
             waiters: Mutex::default(),
-            stop: Stop::default(),
+            gate: Gate::default(),
             message_count: AtomicU64::new(parts.epoch << 32),
             // Unique among all engines that ever open this store: the epoch is.
             tokens: AtomicU64::new(parts.epoch << 32),
@@ -239,100 +233,60 @@ impl Core {
             .clear();
     }
 
-    // The end of the engine.
+    // Leases, and the end of the engine.
 
-    /// Whether the engine takes new work: no new attempt begins while it shuts down.
-    pub(crate) fn check_running(&self) -> Result<(), Halt> {
-        if self.stop.draining.load(Ordering::Acquire) {
-            Err(Halt::Shutdown)
-        } else {
-            Ok(())
+    /// Takes up the instances of a shard. Nothing runs before this.
+    pub(crate) fn adopt(&self, lease: Lease) {
+        let shard = lease.shard;
+        self.leases.insert(Arc::new(lease));
+        self.timers.open(shard);
+    }
+
+    /// What a lease gave is over: its shard belongs to somebody else, or may.
+    pub(crate) fn lose(&self, lease: &Arc<Lease>) {
+        if self.leases.remove(lease) {
+            self.timers.close(lease.shard);
         }
+        lease.gate.stop();
+        self.hot.wake(Some(lease));
     }
 
     /// No new attempts begin; waiting instances leave.
     pub(crate) fn drain(&self) {
-        self.stop.draining.store(true, Ordering::Release);
-        self.stop.notify.notify_waiters();
-        self.hot.wake_all();
+        self.gate.drain();
+        for lease in self.leases.all() {
+            lease.gate.drain();
+        }
+        self.hot.wake(None);
         self.timers.wake();
     }
 
     /// Attempts that run are dropped.
     pub(crate) fn stop(&self) {
-        self.stop.stopped.store(true, Ordering::Release);
+        self.gate.stop();
+        for lease in self.leases.all() {
+            lease.gate.stop();
+        }
         self.drain();
-        self.stop.notify.notify_waiters();
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stop.stopped.load(Ordering::Acquire)
-    }
-
-    /// Waits until running attempts are to be dropped.
-    pub(crate) async fn stopped(&self) {
-        self.wait_for(|stop| stop.stopped.load(Ordering::Acquire)).await;
-    }
-
-    /// Waits until the engine takes no new work.
-    pub(crate) async fn draining(&self) {
-        self.wait_for(|stop| stop.draining.load(Ordering::Acquire)).await;
-    }
-
-    async fn wait_for(&self, holds: impl Fn(&Stop) -> bool) {
-        loop {
-            let notified = self.stop.notify.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if holds(&self.stop) {
-                return;
-            }
-            notified.await;
+    /// Lets an instance begin to run under a lease; false when nothing may any more.
+    pub(crate) fn instance_begins(&self, lease: &Lease) -> bool {
+        if !self.gate.enter() {
+            return false;
         }
-    }
-
-    /// The pause before a commit is tried again.
-    pub(crate) async fn wait_for_store(&self, failures: u32) -> Result<(), Halt> {
-        let pause = Duration::from_millis(10).saturating_mul(1 << failures.min(8));
-        tokio::select! {
-            () = tokio::time::sleep(pause) => Ok(()),
-            () = self.draining() => {
-                // While draining a commit still gets a few tries, then the step is given up: it is not acknowledged.
-                if self.is_stopped() || failures > 3 { Err(Halt::Shutdown) } else {
-                    tokio::time::sleep(pause).await;
-                    Ok(())
-                }
-            }
+        if lease.check().is_err() || !lease.gate.enter() {
+            self.gate.leave();
+            return false;
         }
-    }
-
-    pub(crate) fn instance_begins(&self) {
-        self.stop.running.fetch_add(1, Ordering::AcqRel);
         self.committer.instance_begins();
+        true
     }
 
-    pub(crate) fn instance_ends(&self) {
+    pub(crate) fn instance_ends(&self, lease: &Lease) {
         self.committer.instance_ends();
-        if self.stop.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.stop.idle.notify_waiters();
-        }
-    }
-
-    pub(crate) fn running(&self) -> usize {
-        self.stop.running.load(Ordering::Acquire)
-    }
-
-    /// Waits until no instance is in memory.
-    pub(crate) async fn idle(&self) {
-        loop {
-            let notified = self.stop.idle.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if self.running() == 0 {
-                return;
-            }
-            notified.await;
-        }
+        lease.gate.leave();
+        self.gate.leave();
     }
 }
 

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InvalidId, codec};
 
 use super::core::{Core, decode};
-use super::runner;
+use super::deliver::Undelivered;
 use crate::Output;
 use crate::Signal;
 use crate::keys::{self, Kind};
 use crate::operation;
 use crate::record::{self, End, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord};
-use crate::store::{self, Batch, Condition, Verdict, Write};
+use crate::store::{self, Condition, Write};
 use crate::workflow::Workflow;
 
 /// Why the result of an instance cannot be had.
@@ -198,7 +198,7 @@ impl<W: Workflow> WorkflowHandle<W> {
                 reason,
             });
         }
-        if self.core.is_stopped() {
+        if self.core.gate.is_stopped() {
             return Err(ResultError::EngineEnded { id: self.id.clone() });
         }
         waiting
@@ -312,10 +312,7 @@ async fn signal(
     let [Some(instance), outcome] = &found[..] else {
         return Err(not_found());
     };
-    let mut conditions = vec![
-        core.fence.clone(),
-        Condition::Equals(keys[0].clone(), instance.clone()),
-    ];
+    let mut conditions = vec![Condition::Equals(keys[0].clone(), instance.clone())];
     let mut writes = Vec::with_capacity(3);
     let message = core.keys.message(id, core.now_ms(), core.next_message());
     let record = record::encode(&MessageRecord {
@@ -324,7 +321,7 @@ async fn signal(
     });
     writes.push(Write::Put(message.clone(), record));
     // The value tells a waiting instance's next batch that a message came.
-    writes.push(Write::Put(core.keys.of(Kind::Ready, id), keys::nonce(&message)));
+    core.ready(id, keys::nonce(&message), &mut writes);
     if let Some(request_id) = request_id {
         let instance: InstanceRecord = decode(&keys[0], instance)?;
         let request = core.keys.request(id, instance.token, request_id.as_str());
@@ -344,18 +341,17 @@ async fn signal(
             conditions.push(Condition::Equals(keys[1].clone(), value.clone()));
         }
     }
-    let requested = conditions.len() == 4;
-    match core.committer.commit(Batch { conditions, writes }).await.result? {
-        Verdict::Applied => {
-            if !core.hot.tell(id) {
-                runner::activate(core, id.clone(), false);
-            }
+    let requested = conditions.len() == 3;
+    match core.deliver(id, conditions, writes).await {
+        Ok(()) => {
+            core.wake(id);
             Ok(())
         }
-        Verdict::Conflict(0) => Err(SignalError::Fenced),
+        Err(Undelivered::Fenced) => Err(SignalError::Fenced),
+        Err(Undelivered::Store(error)) => Err(error.into()),
         // The same request, at the same moment.
-        Verdict::Conflict(2) if requested => Ok(()),
-        Verdict::Conflict(_) => Err(closed()),
+        Err(Undelivered::Conflict(1)) if requested => Ok(()),
+        Err(Undelivered::Conflict(_)) => Err(closed()),
     }
 }
 

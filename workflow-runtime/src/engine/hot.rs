@@ -14,9 +14,13 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 use workflow_model::InstanceId;
 
+use super::lease::Lease;
+
 /// An instance in memory.
 #[derive(Debug)]
 pub(crate) struct Hot {
+    /// What lets this engine run the instance.
+    pub(crate) lease: Arc<Lease>,
     pub(crate) notify: Notify,
     /// How often the instance was told that there may be new messages.
     told: AtomicU64,
@@ -149,12 +153,13 @@ impl HotMap {
     }
 
     /// Enters an instance; `None` when it is there already. `unread` says that it may have messages in the store.
-    pub(crate) fn enter(&self, id: &InstanceId, unread: bool) -> Option<Arc<Hot>> {
+    pub(crate) fn enter(&self, id: &InstanceId, lease: Arc<Lease>, unread: bool) -> Option<Arc<Hot>> {
         let mut part = self.part(id);
         if part.contains_key(id) {
             return None;
         }
         let hot = Arc::new(Hot {
+            lease,
             notify: Notify::new(),
             told: AtomicU64::new(u64::from(unread)),
             leave: AtomicBool::new(false),
@@ -219,10 +224,14 @@ impl HotMap {
         }
     }
 
-    /// Wakes everything, so that it sees that the engine shuts down.
-    pub(crate) fn wake_all(&self) {
+    /// Wakes what runs under a lease, or everything, so that it sees that it has to stop.
+    pub(crate) fn wake(&self, lease: Option<&Arc<Lease>>) {
         for part in &self.parts {
-            lock(part).values().for_each(|hot| hot.notify.notify_waiters());
+            for hot in lock(part).values() {
+                if lease.is_none_or(|lease| Arc::ptr_eq(lease, &hot.lease)) {
+                    hot.notify.notify_waiters();
+                }
+            }
         }
     }
 }

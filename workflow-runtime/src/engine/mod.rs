@@ -4,10 +4,14 @@ mod builder;
 pub(crate) mod committer;
 mod control;
 pub(crate) mod core;
+mod deliver;
 mod describe;
+pub(crate) mod gate;
 pub(crate) mod handle;
 pub(crate) mod hot;
+pub(crate) mod lease;
 mod list;
+mod open;
 mod registry;
 pub(crate) mod runner;
 pub(crate) mod start;
@@ -30,8 +34,7 @@ pub use registry::Entry;
 pub use start::{ExistingId, Start, StartError};
 
 use self::core::Core;
-use crate::keys;
-use crate::store::{self, Batch, Condition, Write};
+use crate::store;
 use crate::workflow::{RegisteredIn, Registry, Workflow, WorkflowCall};
 
 /// How long [`WorkflowEngine::shutdown`] waits for running tasks.
@@ -199,24 +202,18 @@ impl<R> WorkflowEngine<R> {
     /// As [`shutdown`](WorkflowEngine::shutdown), with another limit for running tasks.
     pub async fn shutdown_within(&self, grace: Duration) -> ShutdownReport {
         let core = self.core();
-        let before = core.running();
+        let before = core.gate.inside();
         core.drain();
         let deadline = Instant::now() + grace;
-        let interrupted = match tokio::time::timeout_at(deadline, core.idle()).await {
+        let interrupted = match tokio::time::timeout_at(deadline, core.gate.emptied()).await {
             Ok(()) => 0,
-            Err(_) => core.running(),
+            Err(_) => core.gate.inside(),
         };
         core.stop();
         // A task that never yields cannot be dropped; it must not hold the shutdown up.
-        let _ = tokio::time::timeout(STOP, core.idle()).await;
+        let _ = tokio::time::timeout(STOP, core.gate.emptied()).await;
         // The next engine need not suspect a step of having killed the process.
-        if let Condition::Equals(_, epoch) = &core.fence {
-            let batch = Batch {
-                conditions: vec![core.fence.clone()],
-                writes: vec![Write::Put(keys::meta("clean"), epoch.clone())],
-            };
-            let _ = core.committer.commit(batch).await;
-        }
+        open::release(core).await;
         core.forget_waiters();
         ShutdownReport {
             drained: before.saturating_sub(interrupted),
@@ -229,7 +226,7 @@ impl<R> WorkflowEngine<R> {
     pub async fn abort(self) {
         let core = self.core().clone();
         core.stop();
-        let _ = tokio::time::timeout(STOP, core.idle()).await;
+        let _ = tokio::time::timeout(STOP, core.gate.emptied()).await;
         core.forget_waiters();
     }
 }

@@ -164,27 +164,34 @@ async fn guarded<T>(
     .await
 }
 
-/// Runs a new instance until it leaves the memory.
-pub(crate) fn spawn_new(core: &Arc<Core>, id: InstanceId, machine: Machine) {
-    let core = core.clone();
-    core.instance_begins();
+/// Runs a new instance until it leaves the memory; false when nothing may begin any more.
+pub(crate) fn spawn_new(core: &Arc<Core>, hot: &Arc<Hot>, id: InstanceId, machine: Machine) -> bool {
+    if !core.instance_begins(&hot.lease) {
+        core.hot.remove(&id);
+        return false;
+    }
+    let (core, lease) = (core.clone(), hot.lease.clone());
     tokio::spawn(async move {
         let ended = machine.await;
         settle(&core, &id, ended).await;
-        core.instance_ends();
+        core.instance_ends(&lease);
     });
+    true
 }
 
-/// Loads an instance and runs it, unless it is in memory already.
+/// Loads an instance and runs it, unless it is in memory already, or not this engine's to run.
 pub(crate) fn activate(core: &Arc<Core>, id: InstanceId, recovering: bool) {
-    if core.check_running().is_err() {
+    let Some(lease) = core.leases.of(&id) else {
+        return;
+    };
+    if !core.instance_begins(&lease) {
         return;
     }
-    let Some(hot) = core.hot.enter(&id, true) else {
+    let Some(hot) = core.hot.enter(&id, lease.clone(), true) else {
+        core.instance_ends(&lease);
         return;
     };
     let core = core.clone();
-    core.instance_begins();
     tokio::spawn(async move {
         let mut failures = 0;
         let ended = loop {
@@ -193,7 +200,7 @@ pub(crate) fn activate(core: &Arc<Core>, id: InstanceId, recovering: bool) {
                 Ok(Loaded::Nothing(ended)) => break ended,
                 Err(Halt::Store(error)) if !matches!(error, Error::Corrupt(_)) => {
                     failures += 1;
-                    if core.wait_for_store(failures).await.is_err() {
+                    if lease.gate.wait_for_store(failures).await.is_err() {
                         break Ended::Left(Halt::Shutdown);
                     }
                 }
@@ -201,7 +208,7 @@ pub(crate) fn activate(core: &Arc<Core>, id: InstanceId, recovering: bool) {
             }
         };
         settle(&core, &id, ended).await;
-        core.instance_ends();
+        core.instance_ends(&lease);
     });
 }
 
@@ -254,7 +261,7 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
         })
     );
     let (Some(instance), true) = (instance, outcome.is_none() || undecodable) else {
-        clean_up(core, id, outcome.as_ref()).await;
+        clean_up(core, hot, id, outcome.as_ref()).await;
         return Ok(Loaded::Nothing(Ended::Left(Halt::NotStarted)));
     };
     let instance: InstanceRecord = decode(&wanted[0], &instance).map_err(Halt::Store)?;
@@ -381,12 +388,12 @@ async fn load_branches(core: &Core, run: &Run) -> Result<(), Halt> {
 }
 
 /// Removes what points to an instance that has ended: a message that came at its last moment, a timer.
-async fn clean_up(core: &Arc<Core>, id: &InstanceId, outcome: Option<&OutcomeRecord>) {
+async fn clean_up(core: &Arc<Core>, hot: &Hot, id: &InstanceId, outcome: Option<&OutcomeRecord>) {
     let Ok(messages) = core.read_messages(id).await else {
         return;
     };
     let mut batch = Batch {
-        conditions: vec![core.fence.clone()],
+        conditions: vec![hot.lease.fence()],
         writes: Vec::new(),
     };
     batch.writes.push(Write::Delete(core.keys.of(Kind::Ready, id)));

@@ -155,7 +155,7 @@ impl Erased {
             existing,
             machine,
         } = self;
-        core.check_running().map_err(|_| StartError::ShuttingDown)?;
+        core.gate.check().map_err(|_| StartError::ShuttingDown)?;
         let generated = id.is_none();
         let token = core.new_token();
         let id = match id {
@@ -211,7 +211,8 @@ impl Erased {
         let (reply, started) = oneshot::channel();
         let replacing = matches!(conditions.first(), Some(Condition::Equals(..)));
         let hot = loop {
-            match core.hot.enter(&id, false) {
+            let lease = core.leases.of(&id).ok_or(StartError::Fenced)?;
+            match core.hot.enter(&id, lease, false) {
                 Some(hot) => break hot,
                 // The instance has ended, and is about to leave the memory.
                 None if replacing => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
@@ -222,13 +223,15 @@ impl Erased {
                 None => return Err(StartError::AlreadyExists { id }),
             }
         };
-        let mut run = Run::new(core.clone(), hot, id.clone(), token);
+        let mut run = Run::new(core.clone(), hot.clone(), id.clone(), token);
         run.starting = Some(Starting {
             conditions,
             writes,
             reply,
         });
-        runner::spawn_new(&core, id.clone(), machine(WorkflowContext::starting(run)));
+        if !runner::spawn_new(&core, &hot, id.clone(), machine(WorkflowContext::starting(run))) {
+            return Err(StartError::ShuttingDown);
+        }
         match started.await {
             Ok(Ok(())) => Ok(id),
             Ok(Err(StartError::AlreadyExists { .. })) if existing == ExistingId::ReturnExisting => {

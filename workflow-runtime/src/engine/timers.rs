@@ -26,6 +26,8 @@ pub(crate) struct Timers {
 
 #[derive(Debug, Clone)]
 struct Shard {
+    /// Whether its instances are this engine's to wake.
+    open: bool,
     /// The time of the first timer that was not seen; 0 before the first scan.
     next_ms: u64,
     /// Timers before this key were seen.
@@ -37,7 +39,8 @@ impl Timers {
         Timers {
             shards: Mutex::new(vec![
                 Shard {
-                    next_ms: 0,
+                    open: false,
+                    next_ms: u64::MAX,
                     seen: None
                 };
                 shards
@@ -50,12 +53,46 @@ impl Timers {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The timers of a shard are this engine's from now on.
+    pub(crate) fn open(&self, shard: u16) {
+        self.set(
+            shard,
+            Shard {
+                open: true,
+                next_ms: 0,
+                seen: None,
+            },
+        );
+        self.notify.notify_one();
+    }
+
+    /// The timers of a shard are not this engine's any more.
+    pub(crate) fn close(&self, shard: u16) {
+        self.set(
+            shard,
+            Shard {
+                open: false,
+                next_ms: u64::MAX,
+                seen: None,
+            },
+        );
+    }
+
+    fn set(&self, shard: u16, state: Shard) {
+        if let Some(shard) = self.lock().get_mut(usize::from(shard)) {
+            *shard = state;
+        }
+    }
+
     /// A timer in the store that no instance in memory waits for any more.
     pub(crate) fn add(&self, shard: u16, due_ms: u64) {
         let mut shards = self.lock();
         let Some(shard) = shards.get_mut(usize::from(shard)) else {
             return;
         };
+        if !shard.open {
+            return;
+        }
         if due_ms < shard.next_ms {
             shard.next_ms = due_ms;
         }
@@ -82,7 +119,7 @@ impl Timers {
 pub(crate) async fn run(core: Weak<Core>) {
     loop {
         let Some(strong) = core.upgrade() else { return };
-        if strong.check_running().is_err() {
+        if strong.gate.check().is_err() {
             return;
         }
         strong.follow_clock().await;
@@ -92,7 +129,7 @@ pub(crate) async fn run(core: Weak<Core>) {
                 .timers
                 .lock()
                 .get(usize::from(shard))
-                .is_some_and(|shard| shard.next_ms <= now_ms);
+                .is_some_and(|shard| shard.open && shard.next_ms <= now_ms);
             if due && fire(&strong, shard, now_ms).await.is_err() {
                 // The store cannot be read now: the shard stays due.
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -102,6 +139,7 @@ pub(crate) async fn run(core: Weak<Core>) {
         let pause = strong.until(strong.timers.next_ms()).min(CLOCK_PERIOD);
         let timers = TimersHandle(strong);
         tokio::select! {
+            biased;
             () = tokio::time::sleep(pause) => {}
             () = timers.0.timers.notify.notified() => {}
         }
@@ -147,6 +185,7 @@ async fn fire(core: &Arc<Core>, shard: u16, now_ms: u64) -> Result<(), Error> {
     };
     let mut shards = core.timers.lock();
     match result {
+        _ if !shards[index].open => Ok(()),
         Ok(next_ms) => {
             if shards[index].next_ms == u64::MAX {
                 shards[index].seen = Some(start);

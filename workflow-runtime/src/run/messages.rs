@@ -50,7 +50,7 @@ impl Run {
                 Err(error @ store::Error::Corrupt(_)) => return Err(Halt::Store(error)),
                 Err(_) => {
                     failures += 1;
-                    self.core.wait_for_store(failures).await?;
+                    self.hot.lease.gate.wait_for_store(failures).await?;
                 }
             }
         }

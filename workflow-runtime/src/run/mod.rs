@@ -22,7 +22,6 @@ use crate::engine::committer::Gathered;
 use crate::engine::core::{Core, Message};
 use crate::engine::handle::ended;
 use crate::engine::hot::{Hot, Verb};
-use crate::engine::runner;
 use crate::engine::start::StartError;
 use crate::halt::Halt;
 use crate::join::timers_of;
@@ -257,10 +256,10 @@ impl Run {
 
     // Batches.
 
-    /// A batch under this engine's fence, with what the last step left to remove, and the start if it is the first one.
+    /// A batch under the lease of this instance, with what the last step left to remove, and the start if it is the first one.
     pub(crate) fn batch(&mut self) -> Batch {
         let mut batch = Batch {
-            conditions: vec![self.core.fence.clone()],
+            conditions: vec![self.hot.lease.fence()],
             writes: Vec::new(),
         };
         if let Some(starting) = &mut self.starting {
@@ -358,6 +357,7 @@ impl Run {
                     return Ok(None);
                 }
                 Ok(Verdict::Conflict(0)) => {
+                    self.core.lose(&self.hot.lease);
                     if let Some(starting) = starting {
                         let _ = starting.reply.send(Err(StartError::Fenced));
                     }
@@ -393,7 +393,7 @@ impl Run {
             unknown |= matches!(error, store::Error::Unknown(_));
             batch = answer.batch;
             failures += 1;
-            self.core.wait_for_store(failures).await?;
+            self.hot.lease.gate.wait_for_store(failures).await?;
         }
     }
 
@@ -421,7 +421,7 @@ impl Run {
     /// Stores that the process died while this step was pending.
     pub(crate) async fn note_crash(&mut self, attempts: AttemptsRecord) -> Result<(), Halt> {
         let mut batch = Batch {
-            conditions: vec![self.core.fence.clone()],
+            conditions: vec![self.hot.lease.fence()],
             writes: Vec::new(),
         };
         batch
@@ -507,10 +507,7 @@ impl Run {
             batch
                 .conditions
                 .push(Condition::Present(self.core.keys.of(Kind::State, parent)));
-            batch.writes.push(Write::Put(
-                self.core.keys.of(Kind::Ready, parent),
-                keys::nonce(&key),
-            ));
+            self.core.ready(parent, keys::nonce(&key), &mut batch.writes);
             batch.writes.push(Write::Put(key, record::encode(&message)));
         }
         if let Some((index, mut batch)) = self.commit(batch).await? {
@@ -522,10 +519,8 @@ impl Run {
             if self.commit(batch).await?.is_some() {
                 return Err(Halt::Fenced);
             }
-        } else if let Some(parent) = parent
-            && !self.core.hot.tell(&parent)
-        {
-            runner::activate(&self.core, parent, false);
+        } else if let Some(parent) = parent {
+            self.core.wake(&parent);
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ impl Run {
             let notified = hot.notify.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            self.core.check_running()?;
+            hot.lease.check()?;
             self.check_cancelled()?;
             if wait.is_over(&self.core, &hot) {
                 return Ok(());
@@ -49,6 +49,7 @@ impl Run {
                 Wait::Message { .. } => notified.await,
                 Wait::Timer { due_ms } | Wait::Pause { due_ms } => {
                     tokio::select! {
+                        biased;
                         () = notified => {}
                         () = tokio::time::sleep(self.core.until(due_ms)) => {}
                     }
@@ -69,7 +70,7 @@ impl Run {
         };
         if ready {
             let batch = Batch {
-                conditions: vec![self.core.fence.clone()],
+                conditions: vec![self.hot.lease.fence()],
                 writes: Vec::new(),
             };
             self.commit_ready(batch, false).await?;

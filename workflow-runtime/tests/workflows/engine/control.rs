@@ -93,9 +93,9 @@ async fn open(store: &MemoryStore, waiting_in_memory: usize) -> WorkflowEngine<A
         .unwrap()
 }
 
-/// Records of the deployment, and two of each instance that has ended.
+/// Three records of the deployment, a lease per shard, and two of each instance that has ended.
 fn only_the_ends(store: &MemoryStore, instances: usize) {
-    assert_eq!(store.len(), 3 + 2 * instances);
+    assert_eq!(store.len(), 3 + 64 + 2 * instances);
 }
 
 #[tokio::test(start_paused = true)]
