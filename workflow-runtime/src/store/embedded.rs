@@ -8,7 +8,8 @@
 //! after 10,000 overwrites), and begins a new journal only after 64 MB: the time to open would grow with the number of
 //! steps that a few workflows have taken. So the items that the journal itself overwrites are left out of it:
 //!
-//! - when the store is idle, and now and then under load, by a thread of the store ([`keeper`], [`shrink`]);
+//! - when the store is idle, and under load whenever it has grown by a megabyte or two, by a thread of the store
+//!   ([`keeper`], [`shrink`]);
 //! - when it is opened, in the pass over the journal that looks for a torn end anyhow ([`mend`]), at 0.1 microseconds
 //!   an item.
 //!
@@ -64,8 +65,8 @@ pub enum Durability {
 /// The store keeps the [`Bytes`] that it is given until they are on disk, so they should not be small parts of big
 /// buffers; what it returns may keep a block of 4 KiB in memory. Opening it after a crash replays a journal of about 64 MB
 /// at the most, without the records that it overwrites itself where those are most of it. A thread of the store shortens
-/// the journal in the same way after a tenth of a second without a commit; a commit that arrives meanwhile waits for a
-/// few syncs of the disk.
+/// the journal in the same way after a tenth of a second without a commit, and under load for at most a twenty-fifth of the
+/// time; a commit that arrives meanwhile waits for a few syncs of the disk.
 ///
 /// ```
 /// use bytes::Bytes;

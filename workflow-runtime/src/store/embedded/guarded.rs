@@ -43,8 +43,13 @@ enum Tree {
 
 impl GuardedTree {
     pub(super) fn open(settings: Settings, mut folder: Folder) -> Result<Self, Error> {
-        let database = Database::open(&settings, None)?;
+        let mut database = Database::open(&settings, None)?;
         folder.stamp()?;
+        if database.found().is_none() {
+            // A journal that the tree made itself could not be exchanged under load.
+            database.close();
+            database = Database::open(&settings, None)?;
+        }
         let backlog = Backlog::default();
         Self::begin(&backlog, &database);
         Ok(Self {

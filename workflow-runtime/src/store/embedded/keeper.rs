@@ -1,11 +1,11 @@
 //! The thread that keeps the journal short, so that the next process opens the store fast.
 //!
-//! It sleeps until the journal has grown ([`super::backlog`]), then looks ten times a second whether the store is idle.
+//! It sleeps until the journal has grown ([`super::backlog`]), then looks fifty times a second whether the store is idle.
 //! When nothing was written since the last time, it does not wake up at all.
 //!
 //! *Idle*: the journal is exchanged for what counts of it. A commit that arrives meanwhile waits for three syncs, a
-//! reader for nothing. Where the tree made the journal itself (the first process of a store, or after 64 MB), it cannot
-//! be exchanged under the tree; then the tree is closed and opened once, for which readers wait too, about as long as
+//! reader for nothing. Where the tree made the journal itself (after 64 MB that could not be exchanged), it cannot be
+//! exchanged under the tree; then the tree is closed and opened once, for which readers wait too, about as long as
 //! opening the store takes.
 //!
 //! *Under load*: the same exchange, never the reopening, and not more often than [`LOADED_SHARE`] allows.
@@ -17,12 +17,14 @@ use std::time::{Duration, Instant};
 use super::guarded::GuardedTree;
 use crate::store::Error;
 
-/// The store is idle after that long without a commit.
-const IDLE: Duration = Duration::from_millis(100);
+/// How often the thread looks while the journal is longer than it should be.
+const LOOK: Duration = Duration::from_millis(20);
+/// The store is idle after so many looks without a commit.
+const IDLE_LOOKS: u32 = 5;
 /// Under load a journal is shortened from this length on.
-const LOADED_BYTES: u64 = 4 << 20;
+const LOADED_BYTES: u64 = 1 << 20;
 /// Under load, the thread may spend one part of so many of the time, most of which it waits for the disk.
-const LOADED_SHARE: u32 = 50;
+const LOADED_SHARE: u32 = 25;
 
 /// Ends the thread when dropped; that takes at most as long as exchanging one journal.
 pub(super) struct Keeper {
@@ -57,13 +59,14 @@ fn keep(tree: &GuardedTree) {
     let backlog = tree.backlog();
     let mut next_loaded = Instant::now();
     while backlog.wait_until_due() {
-        let mut groups = backlog.groups();
+        let (mut groups, mut quiet_looks) = (backlog.groups(), 0);
         loop {
-            if !backlog.pause(IDLE) {
+            if !backlog.pause(LOOK) {
                 return;
             }
             let before = std::mem::replace(&mut groups, backlog.groups());
-            let is_idle = before == groups;
+            quiet_looks = if before == groups { quiet_looks + 1 } else { 0 };
+            let is_idle = quiet_looks >= IDLE_LOOKS;
             let start = Instant::now();
             if !is_idle && (backlog.bytes() < LOADED_BYTES || start < next_loaded) {
                 continue;
