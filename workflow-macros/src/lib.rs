@@ -9,6 +9,7 @@ mod body;
 mod cfg;
 mod codes;
 mod diag;
+mod input;
 mod signature;
 mod stand_in;
 mod task;

@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, ItemFn, LitStr, Pat, ReturnType, Safety, Type, parse_quote};
+use syn::{Attribute, FnArg, ItemFn, Pat, ReturnType, Safety, Type, parse_quote};
 
 use crate::diag::Diagnostics;
 
@@ -154,51 +154,6 @@ pub(crate) fn field(pat: &Pat, index: usize) -> Ident {
         Pat::Ident(pat) if pat.subpat.is_none() && pat.by_ref.is_none() => pat.ident.clone(),
         pat => Ident::new(&format!("argument{}", index + 1), pat.span()),
     }
-}
-
-/// The field of an input that holds an argument. Serde reaches the argument through the trait `Argument`, on the token of
-/// the parameter's type: an argument that cannot be stored is one error there.
-pub(crate) fn stored_field(field: &Ident, ty: &Type) -> TokenStream {
-    // A stored input without the field is as good as `None`, as it is for fields that serde reaches itself.
-    let optional = match ty {
-        Type::Path(path)
-            if path
-                .path
-                .segments
-                .last()
-                .is_some_and(|last| last.ident == "Option") =>
-        {
-            quote!(default,)
-        }
-        _ => TokenStream::new(),
-    };
-    let attribute = through_argument(ty, "store")
-        .zip(through_argument(ty, "load"))
-        .map(|(store, load)| quote!(#[serde(#optional serialize_with = #store, deserialize_with = #load)]));
-    quote!(#attribute #field: #ty)
-}
-
-/// The field that holds the items of a slice argument.
-pub(crate) fn stored_slice(field: &Ident, item: &Type, ty: &Type) -> TokenStream {
-    let attribute = through_argument(item, "store_vec")
-        .zip(through_argument(item, "load_vec"))
-        .map(|(store, load)| quote!(#[serde(serialize_with = #store, deserialize_with = #load)]));
-    quote!(#attribute #field: #ty)
-}
-
-/// A field of type `holds` that is only written, by `method` of the argument's type.
-pub(crate) fn stored_field_by(field: &Ident, ty: &Type, method: &str, holds: &TokenStream) -> TokenStream {
-    let attribute = through_argument(ty, method).map(|store| quote!(#[serde(serialize_with = #store)]));
-    quote!(#attribute #field: #holds)
-}
-
-/// `<T as Argument>::method`, as the text that serde's attributes take; `None` for a type that text cannot name, which
-/// serde then reaches itself.
-fn through_argument(ty: &Type, method: &str) -> Option<LitStr> {
-    let ty = ty.to_token_stream();
-    let (text, first) = (ty.to_string(), ty.into_iter().next()?);
-    let path = format!("<{text} as ::workflow_runtime::__private::Argument>::{method}");
-    (!text.contains("$crate")).then(|| LitStr::new(&path, first.span()))
 }
 
 /// The first reference or lifetime inside a type.

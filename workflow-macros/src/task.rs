@@ -3,9 +3,10 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{FnArg, ItemFn, Lifetime, PatType, Type, TypeReference, parse_quote};
+use syn::{FnArg, ItemFn, PatType, Type, TypeReference, parse_quote};
 
 use crate::diag::Diagnostics;
+use crate::input::{self, Field, Taken};
 use crate::{attributes, body, cfg, signature, stand_in};
 
 /// What a parameter of a task is for.
@@ -178,30 +179,15 @@ fn items(function: &ItemFn, attributes: &attributes::TaskAttributes, params: &[P
     let signature::Attributes { call: attrs, .. } = signature::attributes(&function.attrs);
     let input_doc = format!("The input of the task [`{ident}`](fn@{ident}), and the type that names it.");
 
-    let (mut fields, mut owned, mut arguments) = (Vec::new(), Vec::new(), Vec::new());
-    for param in params {
-        match param {
-            Param::Value { field, ty } => {
-                fields.push(field);
-                owned.push(signature::stored_field(field, ty));
-                arguments.push(quote!(#field: #ty));
-            }
-            Param::Borrowed {
-                field,
-                reference,
-                owned: ty,
-            } => {
-                fields.push(field);
-                owned.push(match &*reference.elem {
-                    Type::Slice(slice) => signature::stored_slice(field, &slice.elem, ty),
-                    _ => signature::stored_field(field, ty),
-                });
-                arguments.push(quote!(#field: #reference));
-            }
-            Param::Context | Param::State(_) => {}
-        }
-    }
-    let call = call(ident, params, &fields);
+    let stored = fields(params);
+    let fields: Vec<_> = stored.iter().map(|field| &field.ident).collect();
+    let arguments = params.iter().filter_map(|param| match param {
+        Param::Value { field, ty } => Some(quote!(#field: #ty)),
+        Param::Borrowed { field, reference, .. } => Some(quote!(#field: #reference)),
+        Param::Context | Param::State(_) => None,
+    });
+    let call = call(ident, &stored);
+    let input = input::items(vis, ident, &input_doc, &stored);
     let requirements = params.iter().filter_map(|param| match param {
         Param::State(ty) => {
             let requirement = extract(ty, "requirement");
@@ -229,14 +215,7 @@ fn items(function: &ItemFn, attributes: &attributes::TaskAttributes, params: &[P
         #[allow(clippy::too_many_arguments, clippy::used_underscore_binding)]
         #vis fn #ident(#(#arguments),*) -> ::workflow_runtime::TaskCall<#ident> { #call }
 
-        #[doc = #input_doc]
-        #[allow(non_camel_case_types)]
-        #[derive(
-            ::workflow_runtime::__private::serde::Serialize,
-            ::workflow_runtime::__private::serde::Deserialize,
-        )]
-        #[serde(crate = "::workflow_runtime::__private::serde")]
-        #vis struct #ident { #(#owned),* }
+        #input
 
         impl ::core::fmt::Debug for #ident {
             fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
@@ -281,36 +260,37 @@ fn extract(ty: &Type, function: &str) -> TokenStream {
     quote_spanned!(span=> <#ty as ::workflow_runtime::__private::Extract>::#function)
 }
 
-/// The body of the function that makes a call.
-fn call(ident: &Ident, params: &[Param], fields: &[&Ident]) -> TokenStream {
-    if !params.iter().any(|param| matches!(param, Param::Borrowed { .. })) {
-        return quote!(::workflow_runtime::TaskCall::new(#ident { #(#fields),* }));
-    }
-    // References are encoded at once, so the call owns its input and borrows nothing.
-    let lifetime = Lifetime::new("'__call", Span::mixed_site());
-    let borrowed = params.iter().filter_map(|param| match param {
-        Param::Value { field, ty } => Some(signature::stored_field_by(field, ty, "store", &quote!(#ty))),
+/// The arguments as the input holds them.
+fn fields(params: &[Param]) -> Vec<Field> {
+    let field = |param: &Param| match param {
+        Param::Value { field, ty } => Some(Field::value(field.clone(), ty.clone())),
         Param::Borrowed {
             field,
             reference,
             owned,
-        } => {
-            let elem = &reference.elem;
-            let ty = quote!(&#lifetime #elem);
-            Some(match &**elem {
-                Type::Slice(slice) => signature::stored_field_by(field, &slice.elem, "store_slice", &ty),
-                Type::Path(path) if path.path.is_ident("str") => quote!(#field: #ty),
-                _ => signature::stored_field_by(field, owned, "store_borrowed", &ty),
-            })
-        }
-        _ => None,
-    });
-    quote! {
-        #[derive(::workflow_runtime::__private::serde::Serialize)]
-        #[serde(crate = "::workflow_runtime::__private::serde")]
-        struct __Borrowed<#lifetime> { #(#borrowed),* }
-        ::workflow_runtime::TaskCall::encoded(::workflow_runtime::__private::encode(&__Borrowed { #(#fields),* }))
+        } => Some(Field {
+            ident: field.clone(),
+            ty: owned.clone(),
+            taken: match &*reference.elem {
+                Type::Slice(slice) => Taken::Slice(slice.elem.clone()),
+                Type::Path(path) if path.path.is_ident("str") => Taken::Text,
+                _ => Taken::Borrowed,
+            },
+        }),
+        Param::Context | Param::State(_) => None,
+    };
+    params.iter().filter_map(field).collect()
+}
+
+/// The body of the function that makes a call.
+fn call(ident: &Ident, stored: &[Field]) -> TokenStream {
+    if stored.iter().all(|field| matches!(field.taken, Taken::Value)) {
+        let fields = stored.iter().map(|field| &field.ident);
+        return quote!(::workflow_runtime::TaskCall::new(#ident { #(#fields),* }));
     }
+    // References are encoded at once, so the call owns its input and borrows nothing.
+    let encoded = input::encoded(ident, stored);
+    quote!(::workflow_runtime::TaskCall::encoded({ #encoded }))
 }
 
 fn options(attributes: &attributes::TaskAttributes) -> TokenStream {

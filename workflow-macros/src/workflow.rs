@@ -6,7 +6,7 @@ use syn::{FnArg, ItemFn};
 
 use crate::body::{self, Param};
 use crate::diag::Diagnostics;
-use crate::{attributes, cfg, signature, stand_in};
+use crate::{attributes, cfg, input, signature, stand_in};
 
 /// Expands `#[workflow(attributes)] item`.
 pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
@@ -54,10 +54,12 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         .filter(|attr| !attr.path().is_ident("allow") && !attr.path().is_ident("expect"));
     let fields: Vec<_> = params.iter().map(|(field, _)| field).collect();
     let types: Vec<_> = params.iter().map(|(_, param)| &param.ty).collect();
-    let stored = params
+    let stored: Vec<_> = params
         .iter()
-        .map(|(field, param)| signature::stored_field(field, &param.ty));
+        .map(|(field, param)| input::Field::value(field.clone(), (*param.ty).clone()))
+        .collect();
     let input_doc = format!("The input of the workflow [`{ident}`](fn@{ident}), and the type that names it.");
+    let stored = input::items(vis, ident, &input_doc, &stored);
     let (points, items, run) = match &compiled {
         Some(compiled) => (
             compiled.points.clone(),
@@ -88,14 +90,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
             ::workflow_runtime::WorkflowCall::new(#ident { #(#fields),* })
         }
 
-        #[doc = #input_doc]
-        #[allow(non_camel_case_types)]
-        #[derive(
-            ::workflow_runtime::__private::serde::Serialize,
-            ::workflow_runtime::__private::serde::Deserialize,
-        )]
-        #[serde(crate = "::workflow_runtime::__private::serde")]
-        #vis struct #ident { #(#stored),* }
+        #stored
 
         impl ::core::fmt::Debug for #ident {
             fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {

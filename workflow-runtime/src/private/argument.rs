@@ -1,9 +1,10 @@
 //! The arguments of tasks and workflows, as the stored input holds them.
 //!
-//! The derived serde implementations of an input go through this trait, so that an argument that cannot be stored is one
-//! error on the parameter's type, and not one per place where serde uses it.
+//! The code that reads and writes an input goes through this trait, on the token of the parameter's type, so that an
+//! argument that cannot be stored is one error there.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::MapAccess;
+use serde::ser::SerializeStruct;
 
 use crate::Durable;
 
@@ -15,66 +16,54 @@ use crate::Durable;
     note = "a client, a pool or a handle is no argument but a dependency: let the task take it as `State(x): State<T>`"
 )]
 pub trait Argument: Sized {
-    /// Writes an argument.
+    /// Writes an argument as a field of the input.
     ///
     /// # Errors
     /// When it cannot be encoded.
-    fn store<S: Serializer>(value: &Self, serializer: S) -> Result<S::Ok, S::Error>;
+    fn write<F: SerializeStruct>(value: &Self, fields: &mut F, name: &'static str) -> Result<(), F::Error>;
 
-    /// Writes an argument that the call borrows.
+    /// Writes arguments that are given as a slice.
     ///
     /// # Errors
-    /// When it cannot be encoded.
-    fn store_borrowed<S: Serializer>(value: &&Self, serializer: S) -> Result<S::Ok, S::Error>;
+    /// When they cannot be encoded.
+    fn write_slice<F: SerializeStruct>(
+        values: &[Self],
+        fields: &mut F,
+        name: &'static str,
+    ) -> Result<(), F::Error>;
 
     /// Reads an argument.
     ///
     /// # Errors
     /// When the stored value does not fit.
-    fn load<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
-
-    /// Writes arguments that the call borrows as a slice.
-    ///
-    /// # Errors
-    /// When they cannot be encoded.
-    fn store_slice<S: Serializer>(values: &&[Self], serializer: S) -> Result<S::Ok, S::Error>;
-
-    /// Writes the arguments of a slice.
-    ///
-    /// # Errors
-    /// When they cannot be encoded.
-    fn store_vec<S: Serializer>(values: &[Self], serializer: S) -> Result<S::Ok, S::Error>;
+    fn read<'de, A: MapAccess<'de>>(from: &mut A) -> Result<Self, A::Error>;
 
     /// Reads the arguments of a slice.
     ///
     /// # Errors
     /// When the stored value does not fit.
-    fn load_vec<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Self>, D::Error>;
+    fn read_slice<'de, A: MapAccess<'de>>(from: &mut A) -> Result<Vec<Self>, A::Error>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: Durable> Argument for T {
-    fn store<S: Serializer>(value: &Self, serializer: S) -> Result<S::Ok, S::Error> {
-        value.serialize(serializer)
+    fn write<F: SerializeStruct>(value: &Self, fields: &mut F, name: &'static str) -> Result<(), F::Error> {
+        fields.serialize_field(name, value)
     }
 
-    fn store_borrowed<S: Serializer>(value: &&Self, serializer: S) -> Result<S::Ok, S::Error> {
-        value.serialize(serializer)
+    fn write_slice<F: SerializeStruct>(
+        values: &[Self],
+        fields: &mut F,
+        name: &'static str,
+    ) -> Result<(), F::Error> {
+        fields.serialize_field(name, values)
     }
 
-    fn load<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize(deserializer)
+    fn read<'de, A: MapAccess<'de>>(from: &mut A) -> Result<Self, A::Error> {
+        from.next_value()
     }
 
-    fn store_slice<S: Serializer>(values: &&[Self], serializer: S) -> Result<S::Ok, S::Error> {
-        Self::store_vec(values, serializer)
-    }
-
-    fn store_vec<S: Serializer>(values: &[Self], serializer: S) -> Result<S::Ok, S::Error> {
-        values.serialize(serializer)
-    }
-
-    fn load_vec<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Self>, D::Error> {
-        Vec::deserialize(deserializer)
+    fn read_slice<'de, A: MapAccess<'de>>(from: &mut A) -> Result<Vec<Self>, A::Error> {
+        from.next_value()
     }
 }

@@ -1,6 +1,7 @@
 //! What generated code uses. Nothing in here is stable: it changes together with the macros.
 
 mod argument;
+mod input;
 mod kept;
 mod loops;
 mod output;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use workflow_model::codec;
 
 pub use self::argument::Argument;
+pub use self::input::{Input, read_input, write_input};
 pub use self::kept::{
     Across, Keeper, Kept, KeptAcross, Named, OtherNamed, OwnedAcross, ReferenceKept, TaskNamed, Tied,
     ValueKept, keep, tie,
