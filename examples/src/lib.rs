@@ -57,4 +57,5 @@ documentation! {
     w0054 = "../../docs/errors/W0054.md";
     w0055 = "../../docs/errors/W0055.md";
     w0056 = "../../docs/errors/W0056.md";
+    w0057 = "../../docs/errors/W0057.md";
 }

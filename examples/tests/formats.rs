@@ -160,7 +160,10 @@ fn operation(bytes: &[u8]) -> String {
     let length = reader.big_endian(4) as usize;
     let name = std::str::from_utf8(reader.take(length)).unwrap();
     match kind {
-        't' => format!("task {name} {}", value(reader.0)),
+        't' => {
+            assert!(reader.big_endian(8) > 0, "when it was awaited");
+            format!("task {name} {}", value(reader.0))
+        }
         's' => format!(
             "timer {}",
             if reader.big_endian(8) > 0 {

@@ -1,5 +1,7 @@
 //! The arguments of `#[task(..)]` and `#[workflow(..)]`.
 
+pub(crate) mod retry;
+
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
@@ -9,6 +11,8 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Lit, LitStr, Meta, Token};
 
+use self::retry::{Retry, retry};
+
 use crate::diag::Diagnostics;
 
 /// What `#[task(..)]` says.
@@ -17,6 +21,8 @@ pub(crate) struct TaskAttributes {
     pub(crate) name: Option<LitStr>,
     pub(crate) retry: Option<Retry>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) schedule_to_close: Option<Duration>,
+    pub(crate) heartbeat_timeout: Option<Duration>,
     pub(crate) blocking: bool,
 }
 
@@ -26,52 +32,38 @@ pub(crate) struct WorkflowAttributes {
     pub(crate) name: Option<LitStr>,
 }
 
-/// `retry(max_attempts = 5, backoff = ..)`.
-pub(crate) struct Retry {
-    pub(crate) max_attempts: u32,
-    pub(crate) backoff: Option<Backoff>,
-}
-
-/// The pause between attempts.
-pub(crate) enum Backoff {
-    Fixed(Duration),
-    Linear {
-        initial: Duration,
-        max: Option<Duration>,
-    },
-    Exponential {
-        initial: Duration,
-        factor: f64,
-        max: Option<Duration>,
-    },
-}
-
 /// Reads the arguments of `#[task]`.
 pub(crate) fn task(tokens: TokenStream, diagnostics: &mut Diagnostics) -> TaskAttributes {
     let mut result = TaskAttributes::default();
+    // Where each limit of time stands.
+    let mut spans = Spans::default();
     for meta in entries(
         tokens,
         "task",
-        &["name", "retry", "timeout", "blocking"],
+        &[
+            "name",
+            "retry",
+            "timeout",
+            "schedule_to_close",
+            "heartbeat_timeout",
+            "blocking",
+        ],
         diagnostics,
     ) {
+        let span = value_span(&meta);
         match key(&meta).as_str() {
             "name" => result.name = name(&meta, diagnostics),
-            "retry" => result.retry = retry(&meta, diagnostics),
+            "retry" => result.retry = retry(&meta, &mut spans, diagnostics),
             "timeout" => {
-                result.timeout = string(&meta, "timeout = \"10s\"", diagnostics).and_then(|text| {
-                    let duration = duration(&text, diagnostics)?;
-                    if duration.is_zero() {
-                        malformed(
-                            text.span(),
-                            "a timeout of zero leaves the task no time",
-                            "timeout = \"10s\"",
-                            diagnostics,
-                        );
-                        return None;
-                    }
-                    Some(duration)
-                });
+                result.timeout = limit(&meta, "timeout = \"10s\"", diagnostics);
+            }
+            "schedule_to_close" => {
+                result.schedule_to_close = limit(&meta, "schedule_to_close = \"1h\"", diagnostics);
+                spans.schedule_to_close = Some(span);
+            }
+            "heartbeat_timeout" => {
+                result.heartbeat_timeout = limit(&meta, "heartbeat_timeout = \"30s\"", diagnostics);
+                spans.heartbeat_timeout = Some(span);
             }
             _ => {
                 result.blocking = true;
@@ -86,7 +78,73 @@ pub(crate) fn task(tokens: TokenStream, diagnostics: &mut Diagnostics) -> TaskAt
             }
         }
     }
+    contradictions(&result, &spans, diagnostics);
     result
+}
+
+/// Where the limits of time stand.
+#[derive(Default)]
+struct Spans {
+    schedule_to_close: Option<Span>,
+    heartbeat_timeout: Option<Span>,
+    max_elapsed: Option<Span>,
+}
+
+/// Limits of which one makes the other meaningless.
+fn contradictions(task: &TaskAttributes, spans: &Spans, diagnostics: &mut Diagnostics) {
+    let mut refuse = |span: Option<Span>, message: &str, fix: &str| {
+        diagnostics.error(span.unwrap_or_else(Span::call_site), "W0057", message, fix);
+    };
+    let max_elapsed = task.retry.as_ref().and_then(|retry| retry.max_elapsed);
+    let not_below = |limit: Option<Duration>, other: Option<Duration>| {
+        limit.zip(other).is_some_and(|(limit, other)| limit >= other)
+    };
+    if not_below(task.timeout, task.schedule_to_close) {
+        refuse(
+            spans.schedule_to_close,
+            "all attempts together get no more time than one attempt: the `timeout` can never end one",
+            "make `schedule_to_close`, the limit of all attempts, longer than `timeout`, the limit of one; or leave one out",
+        );
+    }
+    let attempt = task.timeout.or(task.schedule_to_close);
+    if not_below(task.heartbeat_timeout, attempt) {
+        let other = if task.timeout.is_some() {
+            "timeout"
+        } else {
+            "schedule_to_close"
+        };
+        refuse(
+            spans.heartbeat_timeout,
+            &format!(
+                "the attempt is over before its silence is noticed: `heartbeat_timeout` is not below `{other}`"
+            ),
+            &format!("make `heartbeat_timeout`, how long an attempt may be silent, shorter than `{other}`"),
+        );
+    }
+    if not_below(max_elapsed, task.schedule_to_close) {
+        refuse(
+            spans.max_elapsed,
+            "no attempt begins after `schedule_to_close`, so this `max_elapsed` changes nothing",
+            "make `max_elapsed`, after which no attempt begins, shorter than `schedule_to_close`, at which all are over; or leave one out",
+        );
+    }
+}
+
+/// A duration that is not zero.
+fn limit(meta: &Meta, example: &str, diagnostics: &mut Diagnostics) -> Option<Duration> {
+    let text = string(meta, example, diagnostics)?;
+    let duration = duration(&text, diagnostics)?;
+    if duration.is_zero() {
+        let key = key(meta);
+        malformed(
+            text.span(),
+            &format!("a `{key}` of zero leaves the task no time"),
+            example,
+            diagnostics,
+        );
+        return None;
+    }
+    Some(duration)
 }
 
 /// Reads the arguments of `#[workflow]`.
@@ -207,273 +265,18 @@ fn name(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<LitStr> {
     Some(text)
 }
 
-fn retry(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<Retry> {
-    const EXAMPLE: &str = "retry(max_attempts = 5, backoff = exponential(\"100ms\", max = \"30s\"))";
-    let Meta::List(list) = meta else {
-        malformed(
-            value_span(meta),
-            "`retry` takes a list in parentheses",
-            EXAMPLE,
-            diagnostics,
-        );
-        return None;
-    };
-    let mut result = Retry {
-        max_attempts: 3,
-        backoff: None,
-    };
-    for meta in entries(
-        list.tokens.clone(),
-        "task(retry)",
-        &["max_attempts", "backoff"],
-        diagnostics,
-    ) {
-        let Meta::NameValue(pair) = &meta else {
-            malformed(
-                meta.span(),
-                &format!("`{}` takes a value", key(&meta)),
-                EXAMPLE,
-                diagnostics,
-            );
-            continue;
-        };
-        if key(&meta) == "backoff" {
-            result.backoff = backoff(&pair.value, diagnostics);
-        } else {
-            let number = match &pair.value {
-                Expr::Lit(ExprLit {
-                    lit: Lit::Int(number),
-                    ..
-                }) => number.base10_parse::<u32>().ok(),
-                _ => None,
-            };
-            match number {
-                Some(number) if number > 0 => result.max_attempts = number,
-                _ => malformed(
-                    pair.value.span(),
-                    "`max_attempts` is a number of at least 1: it counts all attempts, the first included",
-                    "max_attempts = 5",
-                    diagnostics,
-                ),
-            }
-        }
-    }
-    Some(result)
-}
-
-fn backoff(value: &Expr, diagnostics: &mut Diagnostics) -> Option<Backoff> {
-    const EXAMPLE: &str = "backoff = exponential(\"100ms\", max = \"30s\")";
-    let Expr::Call(call) = value else {
-        malformed(
-            value.span(),
-            "a backoff is `fixed(..)`, `linear(..)` or `exponential(..)`",
-            EXAMPLE,
-            diagnostics,
-        );
-        return None;
-    };
-    let kind = match &*call.func {
-        Expr::Path(path) => path.path.get_ident().map(ToString::to_string).unwrap_or_default(),
-        _ => String::new(),
-    };
-    let known: &[&str] = match kind.as_str() {
-        "fixed" => &[],
-        "linear" => &["max"],
-        "exponential" => &["factor", "max"],
-        _ => {
-            diagnostics.error(
-                call.func.span(),
-                "W0055",
-                format!("there is no backoff `{kind}`"),
-                &format!(
-                    "{}use `fixed(\"1s\")`, `linear(\"1s\", max = \"1m\")` or `exponential(\"100ms\", factor = 2.0, max = \"30s\")`",
-                    suggestion(&kind, &["fixed", "linear", "exponential"])
-                ),
-            );
-            return None;
-        }
-    };
-    let (mut initial, mut factor, mut max) = (None, 2.0, None);
-    let mut given: Vec<String> = Vec::new();
-    let mut factor_span = call.span();
-    for (index, arg) in call.args.iter().enumerate() {
-        match arg {
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(text), ..
-            }) if index == 0 => {
-                initial = Some(duration(text, diagnostics)?);
-            }
-            Expr::Assign(assign) => {
-                let name = match &*assign.left {
-                    Expr::Path(path) => path.path.get_ident().map(ToString::to_string).unwrap_or_default(),
-                    _ => String::new(),
-                };
-                if !known.contains(&name.as_str()) {
-                    let fix = match known {
-                        [] => format!("`{kind}` takes its pause only: `{kind}(\"1s\")`"),
-                        known => format!("{}known keys: {}", suggestion(&name, known), known.join(", ")),
-                    };
-                    diagnostics.error(
-                        assign.left.span(),
-                        "W0051",
-                        format!("`{kind}` has no key `{name}`"),
-                        &fix,
-                    );
-                    continue;
-                }
-                if given.contains(&name) {
-                    diagnostics.error(
-                        assign.left.span(),
-                        "W0052",
-                        format!("`{name}` is given twice"),
-                        "keep one of the two",
-                    );
-                    continue;
-                }
-                given.push(name.clone());
-                match (&*assign.right, name.as_str()) {
-                    (
-                        Expr::Lit(ExprLit {
-                            lit: Lit::Str(text), ..
-                        }),
-                        "max",
-                    ) => {
-                        let limit = duration(text, diagnostics)?;
-                        if initial.is_some_and(|initial| limit < initial) {
-                            malformed(
-                                text.span(),
-                                "`max` is shorter than the first pause",
-                                EXAMPLE,
-                                diagnostics,
-                            );
-                        }
-                        max = Some(limit);
-                    }
-                    (
-                        Expr::Lit(ExprLit {
-                            lit: Lit::Float(number),
-                            ..
-                        }),
-                        "factor",
-                    ) => {
-                        factor = number.base10_parse().unwrap_or(0.0);
-                        factor_span = number.span();
-                    }
-                    (
-                        Expr::Lit(ExprLit {
-                            lit: Lit::Int(number),
-                            ..
-                        }),
-                        "factor",
-                    ) => {
-                        factor = number.base10_parse::<u32>().map_or(0.0, f64::from);
-                        factor_span = number.span();
-                    }
-                    (right, "max") => malformed(
-                        right.span(),
-                        "`max` takes a duration in quotes",
-                        EXAMPLE,
-                        diagnostics,
-                    ),
-                    (right, _) => malformed(
-                        right.span(),
-                        "`factor` takes a number",
-                        "factor = 2.0",
-                        diagnostics,
-                    ),
-                }
-            }
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(text), ..
-            }) => {
-                malformed(
-                    text.span(),
-                    "only the first pause stands without a key",
-                    EXAMPLE,
-                    diagnostics,
-                );
-            }
-            other => malformed(
-                other.span(),
-                "a pause is a duration in quotes",
-                EXAMPLE,
-                diagnostics,
-            ),
-        }
-    }
-    let Some(initial) = initial else {
-        malformed(
-            call.span(),
-            &format!("`{kind}` needs its first pause"),
-            EXAMPLE,
-            diagnostics,
-        );
-        return None;
-    };
-    if !(factor.is_finite() && factor >= 1.0) {
-        malformed(
-            factor_span,
-            "a `factor` below 1 would make the pauses shorter and shorter",
-            "factor = 2.0",
-            diagnostics,
-        );
-        return None;
-    }
-    Some(match kind.as_str() {
-        "fixed" => Backoff::Fixed(initial),
-        "linear" => Backoff::Linear { initial, max },
-        _ => Backoff::Exponential { initial, factor, max },
-    })
-}
-
-/// Parses `"500ms"`, `"10s"`, `"5m"`, `"2h"`, `"1d"` and sums of them (`"1h 30m"`).
+/// Reads `"500ms"`, `"10s"`, `"5m"`, `"2h"`, `"1d"` and sums of them (`"1h 30m"`).
 fn duration(text: &LitStr, diagnostics: &mut Diagnostics) -> Option<Duration> {
-    let parsed = parse_duration(&text.value());
-    if parsed.is_none() {
-        diagnostics.error(
-            text.span(),
-            "W0056",
-            format!("{:?} is not a duration", text.value()),
-            "write a number and a unit (ns, us, ms, s, m, h, d, w), for example \"500ms\", \"10s\" or \"1h 30m\"",
-        );
-    }
-    parsed
-}
-
-/// The grammar of durations; the runtime parses the same one.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    let mut total = Duration::ZERO;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = rest[digits..].trim_start();
-        let end = rest
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(rest.len());
-        let nanos: u64 = match &rest[..end] {
-            "ns" => 1,
-            "us" | "µs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" | "min" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            "d" => 86_400_000_000_000,
-            "w" => 604_800_000_000_000,
-            _ => return None,
-        };
-        let nanos = u128::from(number) * u128::from(nanos);
-        let part = Duration::new(
-            u64::try_from(nanos / 1_000_000_000).ok()?,
-            u32::try_from(nanos % 1_000_000_000).ok()?,
-        );
-        total = total.checked_add(part)?;
-        rest = rest[end..].trim_start();
-    }
-    Some(total)
+    workflow_model::duration::parse(&text.value())
+        .map_err(|error| {
+            diagnostics.error(
+                text.span(),
+                "W0056",
+                format!("{:?} is not a duration: {}", error.text, error.problem),
+                "write a number and a unit (ns, us, ms, s, m, h, d, w), for example \"500ms\", \"10s\" or \"1h 30m\"",
+            );
+        })
+        .ok()
 }
 
 fn distance(a: &str, b: &str) -> usize {
@@ -491,36 +294,8 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-impl Backoff {
-    /// The expression that makes this `BackoffConfig`.
-    pub(crate) fn tokens(&self) -> TokenStream {
-        let path = quote!(::workflow_runtime::BackoffConfig);
-        let show = |duration: &Duration| {
-            let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
-            quote!(::core::time::Duration::new(#seconds, #nanos))
-        };
-        let max = |max: &Option<Duration>| {
-            max.as_ref()
-                .map(show)
-                .unwrap_or(quote!(::core::time::Duration::MAX))
-        };
-        match self {
-            Backoff::Fixed(initial) => {
-                let initial = show(initial);
-                quote!(#path::fixed(#initial))
-            }
-            Backoff::Linear { initial, max: limit } => {
-                let (initial, limit) = (show(initial), max(limit));
-                quote!(#path::linear(#initial, #limit))
-            }
-            Backoff::Exponential {
-                initial,
-                factor,
-                max: limit,
-            } => {
-                let (initial, limit) = (show(initial), max(limit));
-                quote!(#path::exponential(#initial, #factor, #limit))
-            }
-        }
-    }
+/// The expression that makes a `Duration`.
+pub(crate) fn duration_tokens(duration: Duration) -> TokenStream {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    quote!(::core::time::Duration::new(#seconds, #nanos))
 }

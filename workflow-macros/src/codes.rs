@@ -41,6 +41,7 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ("W0054", "invalid stored name"),
     ("W0055", "unknown backoff"),
     ("W0056", "invalid duration"),
+    ("W0057", "keys of an attribute that contradict each other"),
 ];
 
 /// Whether the code is listed.

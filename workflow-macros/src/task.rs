@@ -195,7 +195,7 @@ fn items(function: &ItemFn, attributes: &attributes::TaskAttributes, params: &[P
         }
         _ => None,
     });
-    let options = options(attributes);
+    let (options, retryable) = (options(attributes), retryable(attributes));
     let context = Ident::new("__context", Span::mixed_site());
     let run = run(function, params, &fields, &context);
     let asyncness = function.sig.asyncness.map_or(ident.span(), |token| token.span);
@@ -239,6 +239,8 @@ fn items(function: &ItemFn, attributes: &attributes::TaskAttributes, params: &[P
                 use ::workflow_runtime::__private::{AnyOutput as _, OpaqueOutput as _, ResultOutput as _};
                 (&&&::workflow_runtime::__private::Output(__output)).__failure()
             }
+
+            #retryable
 
             fn from_failure(
                 __failure: ::workflow_runtime::TaskFailure,
@@ -297,20 +299,44 @@ fn options(attributes: &attributes::TaskAttributes) -> TokenStream {
     let mut options = quote!(::workflow_runtime::TaskOptions::default());
     if let Some(retry) = &attributes.retry {
         let attempts = retry.max_attempts;
-        let backoff = match &retry.backoff {
+        let mut backoff = match &retry.backoff {
             Some(backoff) => backoff.tokens(),
-            None => quote!(::core::default::Default::default()),
+            None => quote!(<::workflow_runtime::BackoffConfig as ::core::default::Default>::default()),
         };
-        options = quote!(#options.with_retry(::workflow_runtime::RetryPolicy::new(#attempts, #backoff)));
+        if let Some(jitter) = &retry.jitter {
+            backoff = quote!(#backoff.with_jitter(::workflow_runtime::Jitter::#jitter));
+        }
+        let mut policy = quote!(::workflow_runtime::RetryPolicy::new(#attempts, #backoff));
+        if let Some(max_elapsed) = retry.max_elapsed.map(attributes::duration_tokens) {
+            policy = quote!(#policy.with_max_elapsed(#max_elapsed));
+        }
+        options = quote!(#options.with_retry(#policy));
     }
-    if let Some(timeout) = attributes.timeout {
-        let (seconds, nanos) = (timeout.as_secs(), timeout.subsec_nanos());
-        options = quote!(#options.with_timeout(::core::time::Duration::new(#seconds, #nanos)));
+    if let Some(timeout) = attributes.timeout.map(attributes::duration_tokens) {
+        options = quote!(#options.with_timeout(#timeout));
+    }
+    if let Some(limit) = attributes.schedule_to_close.map(attributes::duration_tokens) {
+        options = quote!(#options.with_schedule_to_close(#limit));
+    }
+    if let Some(timeout) = attributes.heartbeat_timeout.map(attributes::duration_tokens) {
+        options = quote!(#options.with_heartbeat_timeout(#timeout));
     }
     if attributes.blocking {
         options = quote!(#options.with_blocking(true));
     }
     options
+}
+
+/// The function that says which errors are worth another attempt, unless all are.
+fn retryable(attributes: &attributes::TaskAttributes) -> TokenStream {
+    let Some(only) = attributes.retry.as_ref().and_then(|retry| retry.only.as_ref()) else {
+        return TokenStream::new();
+    };
+    let output = Ident::new("__output", Span::mixed_site());
+    let check = only.tokens(&output);
+    quote! {
+        fn retryable(#output: &Self::Output) -> bool { #check }
+    }
 }
 
 /// Calls the function as it was written, with its arguments taken from the input and the context.

@@ -1,28 +1,37 @@
-//! One attempt of a task: its context, its timeout, its panics.
+//! The attempts of a task at one step: contexts, limits of time, heartbeats, panics, and what is tried again.
 
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::engine::committer::Answer;
 use crate::halt::Halt;
-use crate::record::AttemptsRecord;
+use crate::record::{self, AttemptsRecord};
+use crate::reports::Reports;
 use crate::run::Run;
+use crate::store::{self, Batch, Verdict};
 use crate::task::{TaskFailure, TaskOptions};
 use crate::task_context::{Cancellation, TaskContext};
 
 /// A pause before the next attempt that is at least this long is a timer in the store: the instance leaves the memory.
 const LONG_PAUSE_MS: u64 = 10_000;
 
-/// What an attempt needs to know.
-struct Attempt<'a> {
+/// While an attempt runs, its progress is written at most this often.
+const PROGRESS_PERIOD: Duration = Duration::from_secs(1);
+
+/// A task at one step, over all of its attempts.
+struct Series<'a> {
     run: &'a Run,
     task: &'static str,
-    number: u32,
     options: TaskOptions,
+    /// When the last attempt must have ended, by the store's clock.
+    deadline_ms: Option<u64>,
 }
 
 /// An output without its type.
@@ -40,115 +49,312 @@ pub(crate) trait AnyTask: Send {
     ) -> Result<Pin<Box<dyn Future<Output = AnyOutput> + Send>>, Halt>;
     /// The message of an output that stands for a failure.
     fn failure(&self, output: &AnyOutput) -> Option<String>;
+    /// Whether another attempt may give another output than this failure.
+    fn retryable(&self, output: &AnyOutput) -> bool;
 }
 
-/// Runs one attempt. The outer error says that the engine stopped it; it will be attempted again under its number.
-async fn run(task: &mut dyn AnyTask, attempt: &Attempt<'_>) -> Result<Result<AnyOutput, TaskFailure>, Halt> {
-    let core = &attempt.run.core;
-    let cancellation = Cancellation::default();
-    let context = TaskContext {
-        instance: attempt.run.id.clone(),
-        token: attempt.run.token,
-        step: attempt.run.step,
-        scope: attempt.run.scope.to_string(),
-        task: attempt.task,
-        attempt: attempt.number,
-        deadline: attempt
+/// How an attempt ended.
+struct Ended {
+    outcome: Result<AnyOutput, TaskFailure>,
+    /// The attempt said that another one is of no use.
+    gave_up: bool,
+}
+
+impl Series<'_> {
+    fn failure_in_time(&self, last_error: &str) -> TaskFailure {
+        TaskFailure::DeadlineExceeded {
+            task: self.task.to_owned(),
+            limit: self.options.schedule_to_close().unwrap_or_default(),
+            last_error: (!last_error.is_empty()).then(|| last_error.to_owned()),
+        }
+    }
+
+    /// Runs one attempt. The error says that the engine stopped it; it will be attempted again under its number. The
+    /// progress that the attempt reports goes into `record`.
+    async fn attempt(&self, task: &mut dyn AnyTask, record: &mut AttemptsRecord) -> Result<Ended, Halt> {
+        let (run, core) = (self.run, &self.run.core);
+        let started = Instant::now();
+        let own_deadline = self
             .options
             .timeout()
-            .and_then(|limit| Instant::now().checked_add(limit)),
-        cancellation: cancellation.clone(),
-        states: core.states.clone(),
-    };
-    let deadline = context.deadline;
-    let work = CatchPanic::new(task.attempt(context)?);
-    let work = async move {
-        if attempt.options.blocking() {
-            let runtime = tokio::runtime::Handle::current();
-            let work = move || runtime.block_on(work);
-            match tokio::task::spawn_blocking(work).await {
-                Ok(outcome) => outcome,
-                Err(error) => Err(error.to_string()),
+            .and_then(|limit| started.checked_add(limit));
+        let last_deadline = self
+            .deadline_ms
+            .and_then(|deadline_ms| started.checked_add(core.until(deadline_ms)));
+        let deadline = own_deadline.into_iter().chain(last_deadline).min();
+        let (cancellation, reports) = (Cancellation::default(), Reports::default());
+        let context = TaskContext {
+            instance: run.id.clone(),
+            token: run.token,
+            step: run.step,
+            scope: run.scope.to_string(),
+            task: self.task,
+            attempt: record.failed + 1,
+            deadline,
+            cancellation: cancellation.clone(),
+            progress: record.progress.clone(),
+            reports: reports.clone(),
+            states: core.states.clone(),
+        };
+        let work = CatchPanic::new(task.attempt(context)?);
+        let work = async move {
+            if self.options.blocking() {
+                let runtime = tokio::runtime::Handle::current();
+                let work = move || runtime.block_on(work);
+                match tokio::task::spawn_blocking(work).await {
+                    Ok(outcome) => outcome,
+                    Err(error) => Err(error.to_string()),
+                }
+            } else {
+                work.await
             }
-        } else {
-            work.await
+        };
+        let mut work = pin!(work);
+        let first = std::future::poll_fn(|polling| Poll::Ready(work.as_mut().poll(polling))).await;
+        let task = || self.task.to_owned();
+        let panicked = |message| TaskFailure::Panicked {
+            task: task(),
+            message,
+        };
+        if let Poll::Ready(outcome) = first {
+            let outcome = outcome.map_err(panicked);
+            return Ok(self.ended(outcome, &reports, record));
         }
-    };
-    let mut work = pin!(work);
-    let first = std::future::poll_fn(|polling| Poll::Ready(work.as_mut().poll(polling))).await;
-    let outcome = match first {
-        Poll::Ready(outcome) => outcome,
-        Poll::Pending => tokio::select! {
-            biased;
-            outcome = &mut work => outcome,
-            () = attempt.run.hot.lease.gate.stopped() => {
-                cancellation.cancel();
-                return Err(Halt::Shutdown);
+        let mut writer = ProgressWriter::new(run, record.clone(), started);
+        let outcome = loop {
+            let silence = self
+                .options
+                .heartbeat_timeout()
+                .and_then(|limit| reports.last().checked_add(limit));
+            let next_write = writer.next_at(&reports);
+            tokio::select! {
+                biased;
+                outcome = &mut work => break outcome.map_err(panicked),
+                () = run.hot.lease.gate.stopped() => {
+                    cancellation.cancel();
+                    return Err(Halt::Shutdown);
+                }
+                () = run.hot.cancelled() => {
+                    cancellation.cancel();
+                    writer.settle().await?;
+                    return Err(Halt::Cancelled { reason: String::new() });
+                }
+                () = at(deadline) => {
+                    let whole = deadline == last_deadline && deadline != own_deadline;
+                    break Err(if whole {
+                        self.failure_in_time(&record.error)
+                    } else {
+                        let limit = self.options.timeout().unwrap_or_default();
+                        TaskFailure::TimedOut { task: task(), limit }
+                    });
+                }
+                () = reports.heard() => {
+                    if let Some(error) = reports.refused() {
+                        break Err(TaskFailure::ProgressRefused { task: task(), error });
+                    }
+                }
+                () = at(silence) => {
+                    // It may have been heard of at the last moment.
+                    let limit = self.options.heartbeat_timeout().unwrap_or_default();
+                    if reports.last().elapsed() >= limit {
+                        break Err(TaskFailure::HeartbeatTimedOut { task: task(), limit });
+                    }
+                }
+                written = writer.written() => {
+                    // One that was not stored is tried again when its time comes.
+                    if let Err(progress) = written? {
+                        reports.give_back(progress);
+                    }
+                }
+                () = at(next_write) => writer.write(&reports),
             }
-            () = attempt.run.hot.cancelled() => {
-                cancellation.cancel();
-                return Err(Halt::Cancelled { reason: String::new() });
+        };
+        cancellation.cancel();
+        // A write that is on its way must not come after the one that removes the record.
+        writer.settle().await?;
+        *record = writer.record;
+        Ok(self.ended(outcome, &reports, record))
+    }
+
+    fn ended(
+        &self,
+        outcome: Result<AnyOutput, TaskFailure>,
+        reports: &Reports,
+        record: &mut AttemptsRecord,
+    ) -> Ended {
+        let outcome = match (outcome, reports.refused()) {
+            (Ok(_), Some(error)) => Err(TaskFailure::ProgressRefused {
+                task: self.task.to_owned(),
+                error,
+            }),
+            (outcome, _) => outcome,
+        };
+        if let Some(progress) = reports.take_progress() {
+            record.progress = Some(progress);
+        }
+        Ended {
+            outcome,
+            gave_up: reports.gave_up(),
+        }
+    }
+}
+
+/// Writes the progress of a running attempt into its attempts record, one write at a time.
+struct ProgressWriter<'a> {
+    run: &'a Run,
+    record: AttemptsRecord,
+    write: Option<Write>,
+    last: Option<Instant>,
+    started: Instant,
+}
+
+/// A write on its way, and the progress that it holds.
+struct Write {
+    progress: Bytes,
+    answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+}
+
+impl<'a> ProgressWriter<'a> {
+    fn new(run: &'a Run, record: AttemptsRecord, started: Instant) -> Self {
+        ProgressWriter {
+            run,
+            record,
+            write: None,
+            last: None,
+            started,
+        }
+    }
+
+    /// When the next write may begin; `None` while there is nothing to write.
+    fn next_at(&self, reports: &Reports) -> Option<Instant> {
+        if self.write.is_some() || !reports.has_progress() {
+            return None;
+        }
+        Some(self.last.map_or(self.started, |last| last + PROGRESS_PERIOD))
+    }
+
+    fn write(&mut self, reports: &Reports) {
+        let Some(progress) = reports.take_progress() else {
+            return;
+        };
+        self.last = Some(Instant::now());
+        self.record.progress = Some(progress.clone());
+        let run = self.run;
+        // Known before it is written, so that the next step removes it whatever becomes of the write.
+        run.shared
+            .lock()
+            .attempts
+            .insert(run.scope.clone(), self.record.clone());
+        let batch = Batch {
+            conditions: vec![run.hot.lease.fence()],
+            writes: vec![store::Write::Put(
+                run.attempts_key(),
+                record::encode(&self.record),
+            )],
+        };
+        let core = run.core.clone();
+        let answer = Box::pin(async move { core.committer.commit(batch).await });
+        self.write = Some(Write { progress, answer });
+    }
+
+    /// Waits for the write that is on its way, for ever when there is none; gives the progress back when it was not
+    /// stored.
+    async fn written(&mut self) -> Result<Result<(), Bytes>, Halt> {
+        let Some(write) = &mut self.write else {
+            return std::future::pending().await;
+        };
+        let result = write.answer.as_mut().await.result;
+        let progress = self.write.take().map(|write| write.progress).unwrap_or_default();
+        match result {
+            Ok(Verdict::Applied) => Ok(Ok(())),
+            Ok(Verdict::Conflict(_)) => {
+                self.run.core.lose(&self.run.hot.lease);
+                Err(Halt::Fenced)
             }
-            () = at(deadline) => {
-                cancellation.cancel();
-                let limit = attempt.options.timeout().unwrap_or_default();
-                return Ok(Err(TaskFailure::TimedOut { task: attempt.task.to_owned(), limit }));
-            }
-        },
-    };
-    Ok(outcome.map_err(|message| TaskFailure::Panicked {
-        task: attempt.task.to_owned(),
-        message,
-    }))
+            Err(_) => Ok(Err(progress)),
+        }
+    }
+
+    /// Lets the write that is on its way end.
+    async fn settle(&mut self) -> Result<(), Halt> {
+        if self.write.is_none() {
+            return Ok(());
+        }
+        let run = self.run;
+        tokio::select! {
+            written = self.written() => written.map(|_| ()),
+            () = run.hot.lease.gate.stopped() => Err(Halt::Shutdown),
+        }
+    }
 }
 
 /// Attempts a task until it gives an output, or has no attempts left. An output that stands for a failure is given when
-/// it is the last one.
+/// it is the last one. `scheduled_ms` is when the step began.
 pub(crate) async fn until_done(
     run: &mut Run,
     task: &mut dyn AnyTask,
+    scheduled_ms: u64,
 ) -> Result<Result<AnyOutput, TaskFailure>, Halt> {
     let (name, options) = (task.name(), task.options());
-    let earlier = run.attempts().filter(|attempts| attempts.failed > 0);
-    let mut failed = earlier.as_ref().map_or(0, |attempts| attempts.failed);
-    if let Some(attempts) = earlier {
-        run.pause_until(attempts.due_ms, attempts.timer).await?;
+    let scheduled_ms = run.retried_ms().unwrap_or(scheduled_ms);
+    let behind = |limit: Duration| scheduled_ms.saturating_add(millis(limit));
+    let deadline_ms = options.schedule_to_close().map(behind);
+    let last_start_ms = options.retry().max_elapsed().map(behind);
+    let mut record = run.attempts().unwrap_or_else(|| AttemptsRecord {
+        step: run.step,
+        ..AttemptsRecord::default()
+    });
+    if record.failed > 0 {
+        run.pause_until(record.due_ms, record.timer).await?;
     }
     loop {
         run.hot.lease.check()?;
         run.check_cancelled()?;
-        let attempt = Attempt {
+        let series = Series {
             run,
             task: name,
-            number: failed + 1,
             options,
+            deadline_ms,
         };
-        let outcome = self::run(task, &attempt).await?;
-        let error = match &outcome {
+        if deadline_ms.is_some_and(|deadline_ms| run.core.now_ms() >= deadline_ms) {
+            return Ok(Err(series.failure_in_time(&record.error)));
+        }
+        let Ended { outcome, gave_up } = series.attempt(task, &mut record).await?;
+        let (error, retryable) = match &outcome {
             Ok(output) => match task.failure(output) {
                 None => return Ok(outcome),
-                Some(error) => error,
+                Some(error) => (error, task.retryable(output)),
             },
-            Err(failure) => failure.to_string(),
+            Err(TaskFailure::DeadlineExceeded { .. }) => return Ok(outcome),
+            Err(failure) => (failure.to_string(), true),
         };
-        failed += 1;
-        let Some(delay) = options.retry().next_delay(failed) else {
+        record.failed += 1;
+        let next = options.retry().jittered_delay(record.failed);
+        let Some(delay) = next.filter(|_| retryable && !gave_up) else {
             return Ok(outcome);
         };
-        let pause_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let pause_ms = millis(delay);
         let due_ms = run.core.now_ms().saturating_add(pause_ms);
-        let timer = pause_ms >= LONG_PAUSE_MS;
-        run.store_attempts(AttemptsRecord {
-            step: run.step,
-            failed,
+        // An attempt that could not begin in time is not waited for: the workflow hears of this failure at once.
+        if deadline_ms.is_some_and(|deadline_ms| due_ms >= deadline_ms)
+            || last_start_ms.is_some_and(|last_start_ms| due_ms > last_start_ms)
+        {
+            return Ok(outcome);
+        }
+        record = AttemptsRecord {
             crashes: 0,
             due_ms,
-            timer,
+            timer: pause_ms >= LONG_PAUSE_MS,
             error,
-        })
-        .await?;
-        run.pause_until(due_ms, timer).await?;
+            ..record
+        };
+        run.store_attempts(record.clone()).await?;
+        run.pause_until(due_ms, record.timer).await?;
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn at(deadline: Option<Instant>) {

@@ -51,6 +51,7 @@ mod keys;
 mod operation;
 pub mod prelude;
 mod record;
+mod reports;
 mod run;
 mod signal;
 pub mod store;
@@ -63,7 +64,7 @@ mod workflow;
 pub use workflow_macros::{task, workflow};
 pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId};
 
-pub use backoff::{BackoffConfig, RetryPolicy};
+pub use backoff::{BackoffConfig, Jitter, RetryPolicy};
 pub use child::{ChildHandle, StartChild};
 pub use context::WorkflowContext;
 pub use engine::{

@@ -257,6 +257,15 @@ pub(crate) fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a 
     }
 }
 
+/// When a stored task was awaited, and its encoded input.
+fn task_input<'a>(encoded: &'a [u8], name: &str) -> Result<(u64, &'a [u8]), String> {
+    let rest = expect(encoded, TASK, name)?;
+    let (scheduled_ms, input) = rest
+        .split_first_chunk::<8>()
+        .ok_or_else(|| format!("the stored call of task `{name}` is cut off"))?;
+    Ok((u64::from_be_bytes(*scheduled_ms), input))
+}
+
 #[diagnostic::do_not_recommend]
 impl<T: Task> Operation for TaskCall<T> {
     type Output = T::Output;
@@ -268,8 +277,10 @@ impl<T: Task> Operation for TaskCall<T> {
             .push((point, format!("task `{}`", T::NAME)));
     }
 
-    fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {
+    fn encode(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), String> {
         write_head(out, TASK, T::NAME);
+        // From here on the limits of all attempts count.
+        out.extend_from_slice(&now_ms.to_be_bytes());
         match &self.input {
             Input::Value(task) => codec::encode_into(task, out).map_err(|error| error.to_string()),
             Input::Encoded(Ok(input)) => {
@@ -281,7 +292,7 @@ impl<T: Task> Operation for TaskCall<T> {
     }
 
     fn decode(encoded: &[u8]) -> Result<Self, String> {
-        let input = expect(encoded, TASK, T::NAME)?;
+        let (_, input) = task_input(encoded, T::NAME)?;
         Ok(TaskCall {
             input: Input::Encoded(Ok(Bytes::copy_from_slice(input))),
         })
@@ -305,7 +316,9 @@ impl<T: Task> Operation for TaskCall<T> {
             Input::Value(task) => Some(task),
             Input::Encoded(_) => None,
         };
-        match attempt::until_done(run, &mut Call { first, encoded }).await? {
+        let (scheduled_ms, _) =
+            task_input(&encoded, T::NAME).map_err(|error| Halt::undecodable("the operation", error))?;
+        match attempt::until_done(run, &mut Call { first, encoded }, scheduled_ms).await? {
             Ok(output) => output_of::<T>(output),
             Err(failure) => T::from_failure(failure).map_err(|failure| Halt::TaskFailed {
                 task: T::NAME.to_owned(),
@@ -344,7 +357,7 @@ impl<T: Task> AnyTask for Call<T> {
         let task = match self.first.take() {
             Some(task) => task,
             None => {
-                let input = expect(&self.encoded, TASK, T::NAME)
+                let (_, input) = task_input(&self.encoded, T::NAME)
                     .map_err(|error| Halt::undecodable("the operation", error))?;
                 codec::decode::<T>(input)
                     .map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error))?
@@ -357,6 +370,10 @@ impl<T: Task> AnyTask for Call<T> {
 
     fn failure(&self, output: &AnyOutput) -> Option<String> {
         output.downcast_ref().and_then(T::failure)
+    }
+
+    fn retryable(&self, output: &AnyOutput) -> bool {
+        output.downcast_ref().is_none_or(T::retryable)
     }
 }
 

@@ -73,6 +73,12 @@ pub(crate) struct AttemptsRecord {
     /// Whether a timer record wakes the instance then.
     pub(crate) timer: bool,
     pub(crate) error: String,
+    /// What a running attempt reported last.
+    #[serde(default, with = "optional_blob")]
+    pub(crate) progress: Option<Bytes>,
+    /// When an operator let the step begin anew: its limits of time count from then on.
+    #[serde(default)]
+    pub(crate) retried_ms: Option<u64>,
 }
 
 /// The output that an operator gives in the place of the pending task's.
@@ -111,6 +117,22 @@ mod blob {
             }
         }
         deserializer.deserialize_bytes(Visitor)
+    }
+}
+
+mod optional_blob {
+    use super::{Bytes, blob};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Blob(#[serde(with = "blob")] Bytes);
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.clone().map(Blob).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+        Ok(Option::<Blob>::deserialize(deserializer)?.map(|blob| blob.0))
     }
 }
 

@@ -57,6 +57,12 @@ pub trait Task: Serialize + DeserializeOwned + Send + Sized + 'static {
         None
     }
 
+    /// Whether an output that stands for a failure is worth another attempt.
+    fn retryable(output: &Self::Output) -> bool {
+        let _ = output;
+        true
+    }
+
     /// The output that tells the workflow of a failure without an output (a panic, a timeout).
     ///
     /// # Errors
@@ -74,6 +80,8 @@ pub trait Task: Serialize + DeserializeOwned + Send + Sized + 'static {
 pub struct TaskOptions {
     retry: RetryPolicy,
     timeout: Option<Duration>,
+    schedule_to_close: Option<Duration>,
+    heartbeat_timeout: Option<Duration>,
     blocking: bool,
 }
 
@@ -85,10 +93,25 @@ impl TaskOptions {
         self
     }
 
-    /// Limits one attempt.
+    /// Limits one attempt (start-to-close).
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Limits all attempts together, with the pauses between them, from the moment at which the workflow awaits the task.
+    /// The time goes on while no process runs.
+    #[must_use]
+    pub fn with_schedule_to_close(mut self, limit: Duration) -> Self {
+        self.schedule_to_close = Some(limit);
+        self
+    }
+
+    /// Gives an attempt up that is silent for so long: see [`TaskContext::heartbeat`].
+    #[must_use]
+    pub fn with_heartbeat_timeout(mut self, timeout: Duration) -> Self {
+        self.heartbeat_timeout = Some(timeout);
         self
     }
 
@@ -107,6 +130,16 @@ impl TaskOptions {
     /// The limit of one attempt.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout
+    }
+
+    /// The limit of all attempts together.
+    pub fn schedule_to_close(&self) -> Option<Duration> {
+        self.schedule_to_close
+    }
+
+    /// How long an attempt may be silent.
+    pub fn heartbeat_timeout(&self) -> Option<Duration> {
+        self.heartbeat_timeout
     }
 
     /// Whether the task runs on a thread where blocking is fine.
@@ -145,6 +178,36 @@ pub enum TaskFailure {
         /// The timeout of one attempt.
         limit: Duration,
     },
+    /// The time for all attempts together was over before one of them succeeded.
+    #[error("task `{task}` did not finish within {limit:?}, all attempts included{}", after(last_error.as_deref()))]
+    DeadlineExceeded {
+        /// The task's name.
+        task: String,
+        /// The limit of all attempts.
+        limit: Duration,
+        /// The error of the last attempt that ended.
+        last_error: Option<String>,
+    },
+    /// The attempt gave no sign of life.
+    #[error("task `{task}` was silent for {limit:?}")]
+    HeartbeatTimedOut {
+        /// The task's name.
+        task: String,
+        /// How long an attempt may be silent.
+        limit: Duration,
+    },
+    /// The progress that the attempt reported cannot be stored.
+    #[error("task `{task}` reported a progress that cannot be stored: {error}")]
+    ProgressRefused {
+        /// The task's name.
+        task: String,
+        /// Why.
+        error: String,
+    },
+}
+
+fn after(last_error: Option<&str>) -> String {
+    last_error.map_or_else(String::new, |error| format!("; the last error was: {error}"))
 }
 
 /// A dependency that a task wants from the engine.

@@ -7,11 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use workflow_model::InstanceId;
+use workflow_model::{InstanceId, codec};
 
 use crate::StateRequirement;
+use crate::reports::Reports;
 
 /// One attempt of a task.
 ///
@@ -38,6 +42,9 @@ pub struct TaskContext {
     pub(crate) attempt: u32,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancellation: Cancellation,
+    /// What an earlier attempt reported last.
+    pub(crate) progress: Option<Bytes>,
+    pub(crate) reports: Reports,
     pub(crate) states: Arc<States>,
 }
 
@@ -53,8 +60,19 @@ impl TaskContext {
             attempt: 1,
             deadline: None,
             cancellation: Cancellation::default(),
+            progress: None,
+            reports: Reports::default(),
             states: Arc::default(),
         }
+    }
+
+    /// The same context with the progress of an earlier attempt, for tests of a single task.
+    ///
+    /// # Errors
+    /// When the progress cannot be stored.
+    pub fn with_progress<T: Serialize>(mut self, progress: &T) -> Result<Self, codec::Error> {
+        self.progress = Some(codec::encode(progress)?.into());
+        Ok(self)
     }
 
     /// The same context with one more dependency.
@@ -90,7 +108,7 @@ impl TaskContext {
         )
     }
 
-    /// When this attempt will be given up.
+    /// When this attempt will be given up: the earlier one of its own limit and the limit of all attempts.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
@@ -99,6 +117,68 @@ impl TaskContext {
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Tells the engine that this attempt lives, and how far it is. Call it as often as you like: the progress is made
+    /// durable at once when it is the first, and after that at most once a second; a failed attempt's last progress is
+    /// stored with its failure. What the next attempt finds may thus be a second old, so redoing a second's work must do
+    /// no harm.
+    ///
+    /// Under `#[task(heartbeat_timeout = "30s")]` an attempt that is silent for so long is cancelled and attempted
+    /// again. A progress that cannot be serialised, or takes more than 256 KiB, fails the attempt.
+    ///
+    /// ```
+    /// use workflow_runtime::prelude::*;
+    ///
+    /// #[task(retry(max_attempts = 5), heartbeat_timeout = "30s")]
+    /// async fn import(context: &TaskContext, rows: u64) -> Result<u64, String> {
+    ///     let done: u64 = context.progress().unwrap_or(0);
+    ///     for row in done..rows {
+    ///         // Import the row, and say so.
+    ///         context.heartbeat(&(row + 1));
+    ///     }
+    ///     Ok(rows - done)
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// assert_eq!(import(100).await, Ok(100));
+    /// let context = TaskContext::detached("import").with_progress(&90u64).unwrap();
+    /// assert_eq!(import(100).run_in(&context).await.unwrap(), Ok(10));
+    /// # });
+    /// ```
+    pub fn heartbeat<T: Serialize>(&self, progress: &T) {
+        self.reports
+            .beat(codec::encode(progress).map_err(|error| error.to_string()));
+    }
+
+    /// What an earlier attempt of this step reported last with [`heartbeat`](TaskContext::heartbeat), as far as it was
+    /// stored; `None` when there is none, or when it is not a `T` (another version of the program may have reported it).
+    pub fn progress<T: DeserializeOwned>(&self) -> Option<T> {
+        codec::decode(self.progress.as_deref()?).ok()
+    }
+
+    /// Says that another attempt is of no use: whatever this attempt gives is final. The error is handed through.
+    ///
+    /// ```
+    /// use workflow_runtime::prelude::*;
+    ///
+    /// #[task(retry(max_attempts = 5))]
+    /// async fn post(context: &TaskContext, status: u16) -> Result<(), String> {
+    ///     match status {
+    ///         200 => Ok(()),
+    ///         400..=499 => Err(context.give_up(format!("refused: {status}"))),
+    ///         _ => Err(format!("try again: {status}")),
+    ///     }
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # #[workflow]
+    /// # async fn notify() -> Result<(), String> { post(404).await }
+    /// # let engine = WorkflowEngine::<notify>::builder().in_memory().build().await.unwrap();
+    /// # assert_eq!(engine.start(notify()).await.unwrap().result().await.unwrap(), Err("refused: 404".to_owned()));
+    /// # });
+    /// ```
+    pub fn give_up<E>(&self, error: E) -> E {
+        self.reports.give_up();
+        error
     }
 
     /// Whether the task should stop: its time is over or the engine shuts down.

@@ -3,7 +3,8 @@
 use expect_test::{Expect, expect};
 
 use super::{errors, tokens};
-use crate::attributes::{Backoff, parse_duration, task};
+use crate::attributes::retry::{Backoff, Only};
+use crate::attributes::task;
 use crate::diag::Diagnostics;
 
 fn check(source: &str, expected: Expect) {
@@ -23,9 +24,26 @@ fn check(source: &str, expected: Expect) {
             }
         };
         text += &format!("{} attempts, {backoff}\n", retry.max_attempts);
+        if let Some(jitter) = &retry.jitter {
+            text += &format!("jitter {jitter}\n");
+        }
+        if let Some(max_elapsed) = retry.max_elapsed {
+            text += &format!("max elapsed {max_elapsed:?}\n");
+        }
+        match &retry.only {
+            None => {}
+            Some(Only::When(check)) => text += &format!("when {}\n", quote::quote!(#check)),
+            Some(Only::Never(pattern)) => text += &format!("never {}\n", quote::quote!(#pattern)),
+        }
     }
     if let Some(timeout) = attributes.timeout {
         text += &format!("timeout {timeout:?}\n");
+    }
+    if let Some(limit) = attributes.schedule_to_close {
+        text += &format!("schedule to close {limit:?}\n");
+    }
+    if let Some(timeout) = attributes.heartbeat_timeout {
+        text += &format!("heartbeat timeout {timeout:?}\n");
     }
     if attributes.blocking {
         text += "blocking\n";
@@ -96,14 +114,14 @@ fn mistakes() {
     check(
         "timeout = \"0s\"",
         expect![[r#"
-            W0053: a timeout of zero leaves the task no time
+            W0053: a `timeout` of zero leaves the task no time
         "#]],
     );
     check(
         "timeout = \"ten\"",
         expect![[r#"
-        W0056: "ten" is not a duration
-    "#]],
+            W0056: "ten" is not a duration: "ten" does not start with a number
+        "#]],
     );
     check(
         "retry = 3",
@@ -155,26 +173,148 @@ fn mistakes() {
 }
 
 #[test]
-fn durations() {
-    for (text, expected) in [
-        ("500ms", Some("500ms")),
-        ("10s", Some("10s")),
-        ("1h 30m", Some("5400s")),
-        ("1h30m", Some("5400s")),
-        (" 2 d ", Some("172800s")),
-        ("1w", Some("604800s")),
-        ("5min", Some("300s")),
-        ("3us", Some("3µs")),
-        ("0s", Some("0ns")),
-        ("", None),
-        ("10", None),
-        ("s", None),
-        ("1.5s", None),
-        ("-1s", None),
-        ("10 parsecs", None),
-        ("99999999999999999999s", None),
-    ] {
-        let parsed = parse_duration(text).map(|duration| format!("{duration:?}"));
-        assert_eq!(parsed.as_deref(), expected, "{text:?}");
-    }
+fn limits_of_time_and_what_is_tried_again() {
+    check(
+        "timeout = \"10s\", schedule_to_close = \"1h\", heartbeat_timeout = \"7µs\", \
+         retry(jitter = full, max_elapsed = \"30m\", when = |error: &E| error.passes())",
+        expect![[r#"
+            4294967295 attempts, default
+            jitter Full
+            max elapsed 1800s
+            when | error : & E | error . passes ()
+            timeout 10s
+            schedule to close 3600s
+            heartbeat timeout 7µs
+        "#]],
+    );
+    check(
+        "retry(max_attempts = 9, when = E::passes, jitter = equal)",
+        expect![[r#"
+            9 attempts, default
+            jitter Equal
+            when E :: passes
+        "#]],
+    );
+    check(
+        "retry(never = E::Declined(_) | E::Invalid { .. } | E::Gone)",
+        expect![[r#"
+        3 attempts, default
+        never E :: Declined (_) | E :: Invalid { .. } | E :: Gone
+    "#]],
+    );
+    check(
+        "retry(when = E::passes, never = E::Gone)",
+        expect![[r#"
+            3 attempts, default
+            when E :: passes
+            W0057: `when` and `never` both say which errors are tried again
+        "#]],
+    );
+    check(
+        "retry(when = \"transient\")",
+        expect![[r#"
+            3 attempts, default
+            W0053: `when` takes a closure over the error, or the path of a function that takes it by reference
+        "#]],
+    );
+    check(
+        "retry(when = || true)",
+        expect![[r#"
+            3 attempts, default
+            W0053: the closure of `when` takes the error, `|error| ..`, and gives a `bool`
+        "#]],
+    );
+    check(
+        "retry(when)",
+        expect![[r#"
+            3 attempts, default
+            W0053: `when` takes a value
+        "#]],
+    );
+    check(
+        "retry(never = [E::Gone, E::Invalid])",
+        expect![[r#"
+        3 attempts, default
+        W0053: `never` takes a pattern, as in `match`: alternatives are separated by `|`
+    "#]],
+    );
+    check(
+        "retry(never = E::new())",
+        expect![[r#"
+        3 attempts, default
+        never E :: new ()
+    "#]],
+    );
+    check(
+        "retry(jitter = \"full\")",
+        expect![[r#"
+        3 attempts, default
+        W0053: `jitter` is `full` (from nothing to the whole pause), `equal` (from half of it) or `none`
+    "#]],
+    );
+    check(
+        "retry(jitter = some)",
+        expect![[r#"
+        3 attempts, default
+        W0053: `jitter` is `full` (from nothing to the whole pause), `equal` (from half of it) or `none`
+    "#]],
+    );
+    check(
+        "retry(max_elapsed = \"0s\")",
+        expect![[r#"
+        3 attempts, default
+        W0053: a `max_elapsed` of zero leaves the task no time
+    "#]],
+    );
+    check(
+        "timeout = \"1m\", schedule_to_close = \"60s\"",
+        expect![[r#"
+        timeout 60s
+        schedule to close 60s
+        W0057: all attempts together get no more time than one attempt: the `timeout` can never end one
+    "#]],
+    );
+    check(
+        "timeout = \"1m\", heartbeat_timeout = \"1m\"",
+        expect![[r#"
+        timeout 60s
+        heartbeat timeout 60s
+        W0057: the attempt is over before its silence is noticed: `heartbeat_timeout` is not below `timeout`
+    "#]],
+    );
+    check(
+        "schedule_to_close = \"1m\", heartbeat_timeout = \"2m\"",
+        expect![[r#"
+        schedule to close 60s
+        heartbeat timeout 120s
+        W0057: the attempt is over before its silence is noticed: `heartbeat_timeout` is not below `schedule_to_close`
+    "#]],
+    );
+    check(
+        "schedule_to_close = \"1m\", retry(max_elapsed = \"1m\")",
+        expect![[r#"
+        4294967295 attempts, default
+        max elapsed 60s
+        schedule to close 60s
+        W0057: no attempt begins after `schedule_to_close`, so this `max_elapsed` changes nothing
+    "#]],
+    );
+    check(
+        "schedule_to_close = 60",
+        expect![[r#"
+        W0053: `schedule_to_close` takes a text in quotes
+    "#]],
+    );
+    check(
+        "start_to_close = \"60s\"",
+        expect![[r#"
+        W0051: `#[task]` has no key `start_to_close`
+    "#]],
+    );
+    check(
+        "heartbeat = \"60s\"",
+        expect![[r#"
+        W0051: `#[task]` has no key `heartbeat`
+    "#]],
+    );
 }

@@ -24,7 +24,26 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 struct Request {
     batch: Batch,
-    answer: oneshot::Sender<Answer>,
+    answer: Responder,
+}
+
+/// Answers a request. It counts as in flight until then, also when its caller went away: a later batch of the same
+/// instance must not overtake it.
+#[derive(Debug)]
+struct Responder {
+    sender: oneshot::Sender<Answer>,
+    _in_flight: InFlight,
+}
+
+impl Responder {
+    fn new(in_flight: InFlight) -> (Self, oneshot::Receiver<Answer>) {
+        let (sender, answered) = oneshot::channel();
+        let responder = Responder {
+            sender,
+            _in_flight: in_flight,
+        };
+        (responder, answered)
+    }
 }
 
 /// Requests that are handed over together.
@@ -59,7 +78,7 @@ pub(crate) struct Committer {
     /// Instances that run: with a single one there is nothing to group.
     running: AtomicUsize,
     /// Commits that were asked for and not answered.
-    in_flight: AtomicUsize,
+    in_flight: Arc<AtomicUsize>,
     groups: Arc<AtomicU64>,
 }
 
@@ -81,7 +100,7 @@ impl Committer {
             profile,
             sender,
             running: AtomicUsize::new(0),
-            in_flight: AtomicUsize::new(0),
+            in_flight: Arc::default(),
             groups,
         })
     }
@@ -89,7 +108,7 @@ impl Committer {
     /// Commits one batch, together with others. An unknown outcome is resolved by reading before it is answered.
     pub(crate) async fn commit(&self, batch: Batch) -> Answer {
         let others = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let _guard = Decrement(&self.in_flight);
+        let in_flight = InFlight(self.in_flight.clone());
         if self.profile.blocking && others == 0 && self.running.load(Ordering::Relaxed) <= 1 {
             // Nothing to share a sync with: the way over another thread would only add to the latency.
             self.groups.fetch_add(1, Ordering::Relaxed);
@@ -98,7 +117,7 @@ impl Committer {
                 .pop()
                 .unwrap_or_else(|| unreachable!("one batch, one answer"));
         }
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = Responder::new(in_flight);
         self.send(Requests {
             first: Request { batch, answer },
             more: Vec::new(),
@@ -109,8 +128,7 @@ impl Committer {
     /// Commits a batch of a branch: with those of the other branches, when [`hand_over`](Committer::hand_over) is called.
     pub(crate) async fn commit_gathered(&self, gathered: &Gathered, batch: Batch) -> Answer {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let _guard = Decrement(&self.in_flight);
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = Responder::new(InFlight(self.in_flight.clone()));
         gathered.push(Request { batch, answer });
         answered.await.unwrap_or_else(|_| ended(Batch::default()))
     }
@@ -127,7 +145,7 @@ impl Committer {
     fn send(&self, requests: Requests) {
         if let Err(mpsc::error::SendError(requests)) = self.sender.send(requests) {
             for Request { batch, answer } in std::iter::once(requests.first).chain(requests.more) {
-                let _ = answer.send(ended(batch));
+                let _ = answer.sender.send(ended(batch));
             }
         }
     }
@@ -162,10 +180,11 @@ fn ended(batch: Batch) -> Answer {
     }
 }
 
-/// Counts down when a commit is answered, or its caller goes away.
-struct Decrement<'a>(&'a AtomicUsize);
+/// A commit that is not answered yet.
+#[derive(Debug)]
+struct InFlight(Arc<AtomicUsize>);
 
-impl Drop for Decrement<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -240,7 +259,7 @@ fn drain(
     queue: &mut VecDeque<Request>,
     receiver: &mut mpsc::UnboundedReceiver<Requests>,
     profile: CommitProfile,
-) -> (Vec<Batch>, Vec<oneshot::Sender<Answer>>) {
+) -> (Vec<Batch>, Vec<Responder>) {
     let mut bytes = size(&first.batch);
     let (mut batches, mut answers) = (vec![first.batch], vec![first.answer]);
     while bytes < profile.group_bytes {
@@ -266,10 +285,10 @@ fn size(batch: &Batch) -> usize {
         .sum()
 }
 
-fn respond(results: Vec<Answer>, answers: Vec<oneshot::Sender<Answer>>) {
+fn respond(results: Vec<Answer>, answers: Vec<Responder>) {
     for (result, answer) in results.into_iter().zip(answers) {
         // A caller that went away does not need its answer.
-        let _ = answer.send(result);
+        let _ = answer.sender.send(result);
     }
 }
 

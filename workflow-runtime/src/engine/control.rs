@@ -15,7 +15,8 @@ use super::{WorkflowEngine, deliver::Undelivered, handle, runner};
 use crate::keys::{self, Kind};
 use crate::operation;
 use crate::record::{
-    self, ChildEnd, End, GivenRecord, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord,
+    self, AttemptsRecord, ChildEnd, End, GivenRecord, InstanceRecord, MessageRecord, OutcomeRecord,
+    StateRecord,
 };
 use crate::store::{self, Condition, Write};
 
@@ -179,7 +180,7 @@ async fn reopen(
     core.ready(id, ready, &mut writes);
     writes.push(Write::Delete(key.clone()));
     if !matches!(outcome.end, End::Paused { .. }) {
-        writes.push(Write::Delete(core.keys.of(Kind::Attempts, id)));
+        begin_anew(core, id, &mut writes).await?;
     }
     deliver(core, id, vec![Condition::Equals(key, value)], writes).await?;
     core.wake(id);
@@ -199,6 +200,55 @@ async fn deliver(
             Undelivered::Store(error) => error.into(),
             Undelivered::Conflict(_) | Undelivered::Fenced => ControlError::Changed { id: id.clone() },
         })
+}
+
+/// Writes that forget the failed attempts of the pending step, those of branches too, and let its limits of time count
+/// from now on. What its tasks reported of their progress stays.
+async fn begin_anew(core: &Core, id: &InstanceId, writes: &mut Vec<Write>) -> Result<(), store::Error> {
+    let keys = [Kind::State, Kind::Attempts].map(|kind| core.keys.of(kind, id));
+    let mut found = core.store.get(&keys).await?.into_iter();
+    let (state, attempts) = (found.next().flatten(), found.next().flatten());
+    let Some(state) = state.and_then(|state| StateRecord::read(state).ok()) else {
+        writes.push(Write::Delete(keys[1].clone()));
+        return Ok(());
+    };
+    let branches = core
+        .read_all(core.keys.numbered_range(Kind::Attempts, id))
+        .await?;
+    let main = AttemptsRecord {
+        step: state.step,
+        retried_ms: Some(core.now_ms()),
+        ..AttemptsRecord::default()
+    };
+    let mut anew = vec![(keys[1].clone(), main)];
+    for (key, value) in attempts
+        .map(|value| (keys[1].clone(), value))
+        .into_iter()
+        .chain(branches)
+    {
+        let earlier: AttemptsRecord = decode(&key, &value)?;
+        if earlier.timer {
+            writes.push(Write::Delete(core.keys.timer(id, earlier.due_ms)));
+        }
+        let progress = earlier.progress.filter(|_| earlier.step == state.step);
+        match anew.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, main)) => main.progress = progress,
+            None => {
+                let step = state.step;
+                anew.push((
+                    key,
+                    AttemptsRecord {
+                        step,
+                        progress,
+                        ..AttemptsRecord::default()
+                    },
+                ));
+            }
+        }
+    }
+    let put = |(key, attempts): (Bytes, AttemptsRecord)| Write::Put(key, record::encode(&attempts));
+    writes.extend(anew.into_iter().map(put));
+    Ok(())
 }
 
 async fn order(core: &Arc<Core>, id: &InstanceId, verb: Verb, reason: String) -> Result<(), ControlError> {

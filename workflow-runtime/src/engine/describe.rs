@@ -43,14 +43,14 @@ pub struct InstanceDetails {
     pub awaits: Option<String>,
     /// The variables that the rest of the code needs, by name.
     pub variables: BTreeMap<String, Json>,
-    /// The failed attempts of the pending task.
+    /// The failed attempts of the pending task, and its progress.
     pub attempts: Option<FailedAttempts>,
     /// The names of the messages that it has not received yet, oldest first.
     pub messages: Vec<String>,
 }
 
 /// The failed attempts of a pending task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FailedAttempts {
     /// How many have failed.
@@ -61,6 +61,8 @@ pub struct FailedAttempts {
     pub next_ms: u64,
     /// How often the process died while the task was pending.
     pub crashes: u32,
+    /// What the task reported last with [`TaskContext::heartbeat`](crate::TaskContext::heartbeat).
+    pub progress: Option<Json>,
 }
 
 impl<R> WorkflowEngine<R> {
@@ -153,6 +155,7 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
             error: attempts.error,
             next_ms: attempts.due_ms,
             crashes: attempts.crashes,
+            progress: attempts.progress.as_deref().map(json),
         }),
         messages: messages.into_iter().map(|message| message.signal).collect(),
     }))

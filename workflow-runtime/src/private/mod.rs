@@ -22,7 +22,9 @@ pub use self::loops::{
     Counter, Cursor, IntoRangeLoop, ItemsKind, ItemsLoop, ItemsStart, LoopItem, LoopState, Ordered,
     OrderedMut, RangeKind, RangeLoop, RangeStart,
 };
-pub use self::output::{AnyFailure, AnyOutput, ErrorFailure, Fails, OpaqueOutput, Output, ResultOutput};
+pub use self::output::{
+    AnyFailure, AnyOutput, ErrorFailure, Fails, Fallible, OpaqueOutput, Output, ResultOutput, retryable,
+};
 pub use crate::context::Saver;
 pub use crate::engine::Entry;
 pub use crate::halt::Halt;

@@ -51,6 +51,33 @@ impl<T> AnyOutput for Output<'_, T> {
     }
 }
 
+/// An output whose errors `retry(when = ..)` and `retry(never = ..)` can look at.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no error to look at",
+    label = "`when` and `never` look at the error of a `Result`",
+    note = "let the task give a `Result<_, E>`, or leave `when` and `never` out of `retry(..)`"
+)]
+pub trait Fallible {
+    /// The error's type.
+    type Error;
+    /// The error, if this is one.
+    fn error(&self) -> Option<&Self::Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> Fallible for Result<T, E> {
+    type Error = E;
+
+    fn error(&self) -> Option<&E> {
+        self.as_ref().err()
+    }
+}
+
+/// Whether a failed output is worth another attempt.
+pub fn retryable<O: Fallible>(output: &O, check: impl Fn(&O::Error) -> bool) -> bool {
+    output.error().is_none_or(check)
+}
+
 /// Stands for an output type that a failure may be turned into.
 #[derive(Debug)]
 pub struct Fails<T>(PhantomData<T>);

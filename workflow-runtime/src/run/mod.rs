@@ -254,6 +254,13 @@ impl Run {
         attempts.filter(|attempts| attempts.step == self.step)
     }
 
+    /// When an operator let the pending step begin anew.
+    pub(crate) fn retried_ms(&self) -> Option<u64> {
+        let shared = self.shared.lock();
+        let main = shared.attempts.get(&Scope::default());
+        main.filter(|attempts| attempts.step == self.step)?.retried_ms
+    }
+
     // Batches.
 
     /// A batch under the lease of this instance, with what the last step left to remove, and the start if it is the first one.
@@ -442,6 +449,11 @@ impl Run {
                 .read_all(self.core.keys.numbered_range(kind, &self.id))
                 .await?;
             self.obsolete.extend(records.into_iter().map(|(key, _)| key));
+        }
+        // A branch that was dropped may have a write on its way that the scan did not see.
+        let branches: Vec<Scope> = self.shared.lock().attempts.keys().cloned().collect();
+        for scope in branches {
+            self.obsolete.push(self.at(&scope).attempts_key());
         }
         self.obsolete.push(self.core.keys.of(Kind::Given, &self.id));
         let state = self.core.read_one(&self.state_key).await?;

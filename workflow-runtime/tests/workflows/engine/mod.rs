@@ -3,6 +3,7 @@
 mod blocked;
 mod control;
 mod faults;
+mod liveness;
 mod signals;
 mod starts;
 mod tasks;
