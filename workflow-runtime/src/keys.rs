@@ -68,6 +68,11 @@ impl Keys {
         }
     }
 
+    pub(crate) fn namespace(&self) -> &str {
+        let name = self.prefix.get(2..self.prefix.len() - 1).unwrap_or_default();
+        std::str::from_utf8(name).unwrap_or_default()
+    }
+
     pub(crate) fn shards(&self) -> Range<u16> {
         0..self.shards
     }

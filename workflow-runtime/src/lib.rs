@@ -44,6 +44,7 @@ mod attempt;
 mod backoff;
 mod child;
 mod context;
+pub mod coordination;
 mod engine;
 mod halt;
 mod join;

@@ -335,6 +335,19 @@ fn proof(batch: &Batch) -> Option<(&Bytes, &Bytes)> {
     })
 }
 
+/// Commits one batch past the committer; an unknown outcome is resolved. The first put of the batch has to have a value
+/// that nobody else writes there.
+pub(crate) async fn commit_one(store: &dyn Store, batch: &Batch) -> Result<Verdict, Error> {
+    match store.commit(std::slice::from_ref(batch)).await {
+        Ok(verdicts) => {
+            let none = || Error::Unavailable("the store gave no verdict".to_owned());
+            verdicts.first().copied().ok_or_else(none)
+        }
+        Err(Error::Unknown(_)) => resolve(store, batch).await,
+        Err(error) => Err(error),
+    }
+}
+
 /// Finds out whether a batch of unknown outcome was applied, and applies it if it was not.
 async fn resolve(store: &dyn Store, batch: &Batch) -> Result<Verdict, Error> {
     let mut last = Error::Unknown("the outcome was not looked into".to_owned());

@@ -34,6 +34,7 @@ pub use registry::Entry;
 pub use start::{ExistingId, Start, StartError};
 
 use self::core::Core;
+use crate::coordination::Coordinator;
 use crate::store;
 use crate::workflow::{RegisteredIn, Registry, Workflow, WorkflowCall};
 
@@ -180,6 +181,12 @@ impl<R> WorkflowEngine<R> {
     /// When the store fails.
     pub async fn list(&self, filter: ListFilter) -> Result<Page, store::Error> {
         list::list(self.core(), filter).await
+    }
+
+    /// Locks, elections and transactions over the engine's store, in its namespace.
+    pub fn coordinator(&self) -> Coordinator {
+        let core = self.core();
+        Coordinator::over(core.store.clone(), core.keys.namespace())
     }
 
     /// What the engine has done since it was built.
