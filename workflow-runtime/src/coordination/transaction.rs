@@ -108,7 +108,8 @@ impl Coordinator {
 ///
 /// // Meanwhile somebody else takes money.
 /// let mut other = coordinator.begin_transaction();
-/// other.put("account/ada", &(other.get::<i64>("account/ada").await?.unwrap_or(0) - 100))?;
+/// let ada: i64 = other.get("account/ada").await?.unwrap_or(0);
+/// other.put("account/ada", &(ada - 100))?;
 /// other.commit().await?;
 ///
 /// assert!(matches!(transfer.commit().await, Err(CoordinationError::Conflict { .. })));
