@@ -330,7 +330,7 @@ async fn a_store_reads_as_documented() {
         "{instance}"
     );
     assert!(
-        instance.ends_with(", input: bytes {item: \"lamp\", count: 300}, parent: none}"),
+        instance.ends_with(", input: bytes {item: \"lamp\", count: 300}, parent: none, restarts: 0}"),
         "{instance}"
     );
     assert!(waiting.contains_key("d buy-1"));

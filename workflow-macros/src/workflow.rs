@@ -127,6 +127,14 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
                     (&&&::workflow_runtime::__private::Output(__output)).__failure()
                 }
 
+                fn from_failure(
+                    __failure: ::workflow_runtime::ChildFailure,
+                ) -> ::core::result::Result<Self::Output, ::workflow_runtime::ChildFailure> {
+                    #[allow(unused_imports)]
+                    use ::workflow_runtime::__private::{AnyChildFailure as _, ErrorChildFailure as _};
+                    (&::workflow_runtime::__private::Fails::<Self::Output>::new()).__from_child_failure(__failure)
+                }
+
                 #async_token fn run(
                     #input: ::core::option::Option<Self>,
                     #context: &mut ::workflow_runtime::WorkflowContext,

@@ -193,6 +193,9 @@ pub struct InstanceSummary {
     pub closed_ms: Option<u64>,
     /// How many durable steps it has taken.
     pub steps: u64,
+    /// The instance that it is a child of.
+    #[serde(default)]
+    pub parent: Option<InstanceId>,
 }
 
 #[cfg(test)]
@@ -285,6 +288,7 @@ mod tests {
                 created_ms: 1,
                 closed_ms: is_closed.then_some(2),
                 steps: 3,
+                parent: Some(InstanceId::new("p").unwrap()),
             };
             let bytes = codec::encode(&summary).unwrap();
             assert_eq!(codec::decode::<InstanceSummary>(&bytes).unwrap(), summary);

@@ -3,6 +3,8 @@
 //! The parent's step and the child's existence are one write. A child that ends tells its parent with a message, written
 //! together with its outcome, so a parent that waits leaves the memory as for any other message.
 
+mod end;
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -10,7 +12,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use workflow_model::{InstanceId, MAX_INSTANCE_ID_BYTES, codec};
 
-use crate::Output;
 use crate::context::WorkflowContext;
 use crate::engine::Entry;
 use crate::halt::Halt;
@@ -18,10 +19,12 @@ use crate::keys::Kind;
 use crate::operation::{
     CHILD, CHILD_HANDLE, CHILD_START, Description, Operation, Parking, expect, write_head,
 };
-use crate::record::{self, ChildEnd, InstanceRecord};
+use crate::record::{self, ChildRecord, InstanceRecord};
 use crate::run::Run;
 use crate::store::{Batch, Condition, Write};
 use crate::workflow::{Workflow, WorkflowCall};
+
+pub use self::end::{AwaitedChild, ChildFailure, ChildResult, ParentClosePolicy};
 
 /// The name of the message in which a child tells its end; users' signals hold no control characters.
 pub(crate) fn ended(child: &InstanceId) -> String {
@@ -34,6 +37,64 @@ impl<W: Workflow> WorkflowCall<W> {
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
+    }
+
+    /// Says what happens to the child when the parent ends first: it is cancelled, unless you say otherwise.
+    ///
+    /// ```
+    /// use workflow_runtime::prelude::*;
+    ///
+    /// #[workflow]
+    /// async fn newsletter(to: String) -> String {
+    ///     sleep("30d").await;
+    ///     to
+    /// }
+    ///
+    /// #[workflow]
+    /// async fn signup(name: String) -> String {
+    ///     let letters = newsletter(name).parent_close_policy(ParentClosePolicy::Abandon);
+    ///     letters.start().await.id().to_string()
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let engine = WorkflowEngine::<signup>::builder().in_memory().build().await.unwrap();
+    /// let child = engine.start(signup("Ada".into())).await.unwrap().result().await.unwrap();
+    /// let status = engine.status(&child.parse().unwrap()).await.unwrap().unwrap();
+    /// assert!(!status.is_closed());
+    /// # });
+    /// ```
+    pub fn parent_close_policy(mut self, policy: ParentClosePolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The child's output, or why it has none: for a child whose own output cannot say that it was cancelled.
+    ///
+    /// ```
+    /// use workflow_runtime::prelude::*;
+    ///
+    /// #[workflow]
+    /// async fn inspection(room: u32) -> u32 {
+    ///     sleep("30d").await;
+    ///     room
+    /// }
+    ///
+    /// #[workflow]
+    /// async fn house() -> String {
+    ///     match inspection(7).id("room-7").result().await {
+    ///         Ok(room) => format!("room {room} is fine"),
+    ///         Err(ChildFailure::Cancelled { reason, .. }) => format!("not inspected: {reason}"),
+    ///         Err(other) => other.to_string(),
+    ///     }
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let engine = WorkflowEngine::<house>::builder().in_memory().build().await.unwrap();
+    /// let handle = engine.start(house()).await.unwrap();
+    /// engine.cancel(&"room-7".parse().unwrap(), "locked").await.unwrap();
+    /// assert_eq!(handle.result().await.unwrap(), "not inspected: locked");
+    /// # });
+    /// ```
+    pub fn result(self) -> ChildResult<Self> {
+        ChildResult(self)
     }
 
     /// Starts the child and goes on; the handle can be awaited later.
@@ -72,7 +133,7 @@ impl<W: Workflow> WorkflowCall<W> {
         }
     }
 
-    /// Starts an instance of its own, which tells its starter nothing.
+    /// Starts an instance of its own: it tells its starter nothing, and its starter's end is nothing to it.
     pub fn detached(self) -> StartChild<W> {
         StartChild {
             call: self,
@@ -103,13 +164,19 @@ impl<W: Workflow> WorkflowCall<W> {
         Ok(WorkflowCall {
             input,
             id: (!id.is_empty()).then(|| id.to_owned()),
+            // The child exists already, and its policy stands in its link.
+            policy: ParentClosePolicy::default(),
         })
     }
 
     fn child_id(&self, run: &Run) -> Result<InstanceId, Halt> {
         let id = match &self.id {
             Some(id) => id.clone(),
-            None => automatic_id(run.id.as_str(), &format!("{}{}", run.step, run.scope)),
+            None => automatic_id(
+                run.id.as_str(),
+                run.restarts,
+                &format!("{}{}", run.step, run.scope),
+            ),
         };
         InstanceId::new(id).map_err(|error| failed(W::NAME, error.to_string()))
     }
@@ -124,10 +191,23 @@ impl<W: Workflow> WorkflowCall<W> {
             created_ms: run.core.now_ms(),
             input: input.into(),
             parent: (!detached).then(|| run.id.clone()),
+            restarts: 0,
         };
         let key = run.core.keys.of(Kind::Instance, &id);
         batch.conditions.push(Condition::Absent(key.clone()));
         batch.writes.push(Write::Put(key, record::encode(&header)));
+        if !detached {
+            let link = ChildRecord {
+                workflow: W::NAME.to_owned(),
+                policy: self.policy,
+                told: false,
+            };
+            batch.writes.push(Write::Put(
+                run.core.keys.child(&run.id, &id),
+                record::encode(&link),
+            ));
+            run.shared.lock().has_children = true;
+        }
         run.core.ready(&id, Bytes::new(), &mut batch.writes);
         Ok(())
     }
@@ -149,8 +229,17 @@ fn failed(workflow: &str, error: String) -> Halt {
     }
 }
 
-/// `parent/step`; deep below many parents the beginning is replaced by its hash.
-fn automatic_id(parent: &str, step: &str) -> String {
+/// `parent/step`, of a parent that has replaced one that ended `parent~restarts/step`; deep below many parents the
+/// beginning is replaced by its hash.
+fn automatic_id(parent: &str, restarts: u32, step: &str) -> String {
+    let again;
+    let parent = match restarts {
+        0 => parent,
+        restarts => {
+            again = format!("{parent}~{restarts}");
+            &again
+        }
+    };
     let id = format!("{parent}/{step}");
     if id.len() <= MAX_INSTANCE_ID_BYTES - 24 {
         return id;
@@ -164,16 +253,6 @@ fn automatic_id(parent: &str, step: &str) -> String {
         &parent[..keep],
         crate::keys::hash(parent.as_bytes())
     )
-}
-
-async fn receive_end<W: Workflow>(run: &mut Run, id: &InstanceId) -> Result<W::Output, Halt> {
-    let message = run.next_message(&ended(id)).await?;
-    let unreadable =
-        |error: codec::Error| Halt::undecodable(&format!("the output of the child `{id}`"), error);
-    match codec::decode(&message.payload).map_err(unreadable)? {
-        ChildEnd::Output(output) => Output::decode(&output).map_err(unreadable),
-        ChildEnd::Stopped(how) => Err(failed(W::NAME, format!("the child `{id}` was {how}"))),
-    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -206,7 +285,7 @@ impl<W: Workflow> Operation for WorkflowCall<W> {
     async fn perform(self, context: &mut WorkflowContext, _: Bytes) -> Result<W::Output, Halt> {
         let run = context.run()?;
         let id = self.begin(run)?;
-        receive_end::<W>(run, &id).await
+        end::output::<W>(run, &id).await
     }
 }
 
@@ -274,6 +353,11 @@ impl<W> ChildHandle<W> {
     pub fn id(&self) -> &InstanceId {
         &self.id
     }
+
+    /// The child's output, or why it has none: see [`WorkflowCall::result`].
+    pub fn result(self) -> ChildResult<Self> {
+        ChildResult(self)
+    }
 }
 
 impl<W> fmt::Debug for ChildHandle<W> {
@@ -331,6 +415,6 @@ impl<W: Workflow> Operation for ChildHandle<W> {
     }
 
     async fn perform(self, context: &mut WorkflowContext, _: Bytes) -> Result<W::Output, Halt> {
-        receive_end::<W>(context.run()?, &self.id).await
+        end::output::<W>(context.run()?, &self.id).await
     }
 }

@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Given = b'g',
     /// A request that was accepted: `id 00 token name`.
     Request = b'q',
+    /// A link to a child: `id 00 child's id`.
+    Child = b'k',
     /// A timer: `time id`.
     Timer = b'd',
     /// Who may run the shard's instances; one record per shard.
@@ -121,6 +123,16 @@ impl Keys {
     /// The last part of a key from [`scoped`](Keys::scoped).
     pub(crate) fn scope_of<'k>(&self, id: &InstanceId, key: &'k [u8]) -> Option<&'k [u8]> {
         key.get(self.prefix.len() + 3 + id.as_str().len() + 1..)
+    }
+
+    /// The link from an instance to a child.
+    pub(crate) fn child(&self, parent: &InstanceId, child: &InstanceId) -> Bytes {
+        self.scoped(Kind::Child, parent, child.as_str().as_bytes())
+    }
+
+    /// The child of a key from [`child`](Keys::child).
+    pub(crate) fn child_of(&self, parent: &InstanceId, key: &[u8]) -> Option<InstanceId> {
+        InstanceId::new(std::str::from_utf8(self.scope_of(parent, key)?).ok()?).ok()
     }
 
     pub(crate) fn message(&self, id: &InstanceId, time_ms: u64, count: u64) -> Bytes {

@@ -6,6 +6,8 @@ use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 use workflow_model::{BlockedReason, InstanceId, codec};
 
+use crate::child::ParentClosePolicy;
+
 /// The first byte of a state record.
 const STATE_VERSION: u8 = 1;
 
@@ -21,6 +23,18 @@ pub(crate) struct InstanceRecord {
     /// The instance that waits for this one's outcome.
     #[serde(default)]
     pub(crate) parent: Option<InstanceId>,
+    /// How many ended instances of this id it has replaced.
+    #[serde(default)]
+    pub(crate) restarts: u32,
+}
+
+/// A link from an instance to a child.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ChildRecord {
+    pub(crate) workflow: String,
+    pub(crate) policy: ParentClosePolicy,
+    /// The parent has ended, and the child has its order.
+    pub(crate) told: bool,
 }
 
 /// How an instance ended, or why it is blocked.
@@ -56,8 +70,23 @@ impl End {
 pub(crate) enum ChildEnd {
     /// It returned this output.
     Output(#[serde(with = "blob")] Bytes),
-    /// It was stopped, for this reason.
-    Stopped(String),
+    /// It was cancelled, for this reason.
+    Cancelled(String),
+    /// It was terminated, for this reason.
+    Terminated(String),
+}
+
+impl ChildEnd {
+    /// What an instance that has ended so tells its parent.
+    pub(crate) fn of(outcome: &OutcomeRecord) -> Self {
+        match &outcome.end {
+            End::Cancelled { reason } => ChildEnd::Cancelled(reason.clone()),
+            End::Terminated { reason } => ChildEnd::Terminated(reason.clone()),
+            End::Completed | End::Failed { .. } | End::Blocked { .. } | End::Paused { .. } => {
+                ChildEnd::Output(outcome.output.clone())
+            }
+        }
+    }
 }
 
 /// The failed attempts of the pending task.

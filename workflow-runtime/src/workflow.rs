@@ -6,7 +6,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Output, WorkflowContext};
+use crate::{ChildFailure, Output, ParentClosePolicy, WorkflowContext};
 
 /// A resumable state machine. `#[workflow]` writes the implementation; the value itself is the stored input.
 #[diagnostic::on_unimplemented(
@@ -27,6 +27,14 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sized + 'static {
     /// The message of an output that stands for a failure.
     fn failure(output: &Self::Output) -> Option<String>;
 
+    /// The output that tells a parent of a failure of this workflow without an output (cancelled, terminated).
+    ///
+    /// # Errors
+    /// Gives the failure back when the output cannot express it; a parent that awaits the output is then blocked.
+    fn from_failure(failure: ChildFailure) -> Result<Self::Output, ChildFailure> {
+        Err(failure)
+    }
+
     /// Runs from the start with an input, or continues where the context says.
     fn run(input: Option<Self>, context: &mut WorkflowContext) -> impl Future<Output = Self::Output> + Send;
 }
@@ -36,12 +44,17 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sized + 'static {
 pub struct WorkflowCall<W> {
     pub(crate) input: W,
     pub(crate) id: Option<String>,
+    pub(crate) policy: ParentClosePolicy,
 }
 
 impl<W: Workflow> WorkflowCall<W> {
     /// A call with these arguments.
     pub fn new(input: W) -> Self {
-        WorkflowCall { input, id: None }
+        WorkflowCall {
+            input,
+            id: None,
+            policy: ParentClosePolicy::default(),
+        }
     }
 }
 

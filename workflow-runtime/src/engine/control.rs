@@ -11,7 +11,7 @@ use workflow_model::{BlockedReason, InstanceId, InstanceStatus, codec};
 
 use super::core::{Core, decode};
 use super::hot::{Control, Verb};
-use super::{WorkflowEngine, deliver::Undelivered, handle, runner};
+use super::{WorkflowEngine, children, deliver::Undelivered, handle, runner};
 use crate::keys::{self, Kind};
 use crate::operation;
 use crate::record::{
@@ -81,7 +81,7 @@ impl<R> WorkflowEngine<R> {
     /// # Errors
     /// [`ControlError`] says why the order is not accepted.
     pub async fn cancel(&self, id: &InstanceId, reason: impl Into<String>) -> Result<(), ControlError> {
-        order(self.core(), id, Verb::Cancel, reason.into()).await
+        order(self.core(), id, Verb::Cancel, reason.into(), Also::default()).await
     }
 
     /// Ends an instance at once: a running task is dropped, no more code of it runs.
@@ -89,7 +89,7 @@ impl<R> WorkflowEngine<R> {
     /// # Errors
     /// [`ControlError`] says why the order is not accepted.
     pub async fn terminate(&self, id: &InstanceId, reason: impl Into<String>) -> Result<(), ControlError> {
-        order(self.core(), id, Verb::Terminate, reason.into()).await
+        order(self.core(), id, Verb::Terminate, reason.into(), Also::default()).await
     }
 
     /// Stops an instance until [`resume`](WorkflowEngine::resume). A running task is dropped, and runs again then.
@@ -98,7 +98,7 @@ impl<R> WorkflowEngine<R> {
     /// # Errors
     /// [`ControlError`] says why the order is not accepted.
     pub async fn pause(&self, id: &InstanceId, reason: impl Into<String>) -> Result<(), ControlError> {
-        order(self.core(), id, Verb::Pause, reason.into()).await
+        order(self.core(), id, Verb::Pause, reason.into(), Also::default()).await
     }
 
     /// Lets a paused instance go on.
@@ -251,7 +251,21 @@ async fn begin_anew(core: &Core, id: &InstanceId, writes: &mut Vec<Write>) -> Re
     Ok(())
 }
 
-async fn order(core: &Arc<Core>, id: &InstanceId, verb: Verb, reason: String) -> Result<(), ControlError> {
+/// What is written together with an order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Also {
+    pub(super) conditions: Vec<Condition>,
+    pub(super) writes: Vec<Write>,
+}
+
+/// Gives an instance an order.
+pub(super) async fn order(
+    core: &Arc<Core>,
+    id: &InstanceId,
+    verb: Verb,
+    reason: String,
+    also: Also,
+) -> Result<(), ControlError> {
     let word = match verb {
         Verb::Cancel => "cancelled",
         Verb::Pause => "paused",
@@ -268,7 +282,7 @@ async fn order(core: &Arc<Core>, id: &InstanceId, verb: Verb, reason: String) ->
             return Err(refuse(core, id, word).await?);
         }
         let instance = decode(&keys[0], instance)?;
-        return end_stopped(core, id, verb, reason, &instance, outcome.clone()).await;
+        return end_stopped(core, id, (verb, reason), &instance, outcome.clone(), also).await;
     }
     let message = core.keys.message(id, core.now_ms(), core.next_message());
     let payload = Bytes::from(reason.clone().into_bytes());
@@ -276,11 +290,13 @@ async fn order(core: &Arc<Core>, id: &InstanceId, verb: Verb, reason: String) ->
         signal: verb.signal().to_owned(),
         payload,
     });
-    let conditions = vec![
+    let mut conditions = vec![
         Condition::Equals(keys[0].clone(), instance.clone()),
         Condition::Absent(keys[1].clone()),
     ];
+    conditions.extend(also.conditions);
     let mut writes = vec![Write::Put(message.clone(), record)];
+    writes.extend(also.writes);
     core.ready(id, keys::nonce(&message), &mut writes);
     deliver(core, id, conditions, writes).await?;
     let control = Control {
@@ -298,10 +314,10 @@ async fn order(core: &Arc<Core>, id: &InstanceId, verb: Verb, reason: String) ->
 async fn end_stopped(
     core: &Arc<Core>,
     id: &InstanceId,
-    verb: Verb,
-    reason: String,
+    (verb, reason): (Verb, String),
     instance: &InstanceRecord,
     outcome: Bytes,
+    also: Also,
 ) -> Result<(), ControlError> {
     let outcome_key = core.keys.of(Kind::Outcome, id);
     let state = core
@@ -319,10 +335,20 @@ async fn end_stopped(
         steps,
         output: Bytes::new(),
     };
-    let conditions = vec![Condition::Equals(outcome_key.clone(), outcome)];
+    let mut conditions = vec![Condition::Equals(outcome_key.clone(), outcome)];
+    conditions.extend(also.conditions);
     let mut writes = vec![Write::Put(outcome_key, record::encode(&ended))];
-    for kind in [Kind::State, Kind::Attempts, Kind::Ready, Kind::Given] {
+    writes.extend(also.writes);
+    for kind in [Kind::State, Kind::Attempts, Kind::Given] {
         writes.push(Write::Delete(core.keys.of(kind, id)));
+    }
+    let leaves_children = children::any_open(core, id).await?;
+    if leaves_children {
+        // Whoever runs the instance tells them.
+        let ready = Bytes::copy_from_slice(&core.next_message().to_be_bytes());
+        core.ready(id, ready, &mut writes);
+    } else {
+        writes.push(Write::Delete(core.keys.of(Kind::Ready, id)));
     }
     for kind in [Kind::Side, Kind::Branch, Kind::Attempts, Kind::Message] {
         let records = core.read_all(core.keys.numbered_range(kind, id)).await?;
@@ -338,9 +364,7 @@ async fn end_stopped(
     );
     if let Some(parent) = &instance.parent {
         let message = core.keys.message(parent, core.now_ms(), core.next_message());
-        let payload = record::encode(&ChildEnd::Stopped(
-            super::handle::ended(ended.end.clone()).to_string(),
-        ));
+        let payload = record::encode(&ChildEnd::of(&ended));
         let record = record::encode(&MessageRecord {
             signal: crate::child::ended(id),
             payload,
@@ -350,6 +374,9 @@ async fn end_stopped(
     }
     deliver(core, id, conditions, writes).await?;
     core.announce(id, &ended);
+    if leaves_children {
+        core.wake(id);
+    }
     if let Some(parent) = &instance.parent {
         core.wake(parent);
     }

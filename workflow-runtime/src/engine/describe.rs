@@ -8,9 +8,10 @@ use workflow_model::{InstanceId, InstanceStatus, codec};
 
 use super::core::{Core, decode};
 use super::{WorkflowEngine, handle};
+use crate::child::ParentClosePolicy;
 use crate::keys::{Keys, Kind};
 use crate::operation;
-use crate::record::{AttemptsRecord, InstanceRecord, OutcomeRecord, StateRecord, Value};
+use crate::record::{AttemptsRecord, ChildRecord, InstanceRecord, OutcomeRecord, StateRecord, Value};
 use crate::store::Error;
 
 /// One instance, with its values as JSON.
@@ -31,6 +32,9 @@ pub struct InstanceDetails {
     pub stopped_ms: Option<u64>,
     /// The instance that started it.
     pub parent: Option<InstanceId>,
+    /// Its children, by id: the first 100. [`ListFilter::parent`](crate::ListFilter::parent) lists all of them, with
+    /// their status.
+    pub children: Vec<ChildLink>,
     /// Its arguments.
     pub input: Json,
     /// What it returned.
@@ -48,6 +52,21 @@ pub struct InstanceDetails {
     /// The names of the messages that it has not received yet, oldest first.
     pub messages: Vec<String>,
 }
+
+/// A child of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChildLink {
+    /// The child.
+    pub id: InstanceId,
+    /// The name of its workflow.
+    pub workflow: String,
+    /// What happens to it when its parent ends.
+    pub policy: ParentClosePolicy,
+}
+
+/// How many children are shown.
+const CHILDREN: usize = 100;
 
 /// The failed attempts of a pending task.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,6 +152,19 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
     let attempts =
         attempts.filter(|attempts| state.as_ref().is_some_and(|state| state.step == attempts.step));
     let messages = core.read_messages(id).await?;
+    let links = core
+        .store
+        .scan(core.keys.numbered_range(Kind::Child, id), CHILDREN)
+        .await?;
+    let mut children = Vec::with_capacity(links.len());
+    for (key, value) in links {
+        let link: ChildRecord = decode(&key, &value)?;
+        children.extend(core.keys.child_of(id, &key).map(|id| ChildLink {
+            id,
+            workflow: link.workflow,
+            policy: link.policy,
+        }));
+    }
     Ok(Some(InstanceDetails {
         id: id.clone(),
         workflow: instance.workflow,
@@ -140,6 +172,7 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
         created_ms: instance.created_ms,
         stopped_ms: outcome.as_ref().map(|outcome| outcome.time_ms),
         parent: instance.parent,
+        children,
         input: json(&instance.input),
         output: outcome
             .filter(|outcome| !outcome.output.is_empty())

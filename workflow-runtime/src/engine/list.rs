@@ -19,6 +19,7 @@ use crate::store::Error;
 #[derive(Debug, Clone)]
 pub struct ListFilter {
     workflow: Option<String>,
+    parent: Option<InstanceId>,
     closed: Option<bool>,
     limit: usize,
     after: Option<InstanceId>,
@@ -29,6 +30,7 @@ impl Default for ListFilter {
     fn default() -> Self {
         ListFilter {
             workflow: None,
+            parent: None,
             closed: None,
             limit: 100,
             after: None,
@@ -41,6 +43,13 @@ impl ListFilter {
     #[must_use]
     pub fn workflow(mut self, name: impl Into<String>) -> Self {
         self.workflow = Some(name.into());
+        self
+    }
+
+    /// Only the children of this instance, in the order of their ids.
+    #[must_use]
+    pub fn parent(mut self, id: InstanceId) -> Self {
+        self.parent = Some(id);
         self
     }
 
@@ -73,6 +82,16 @@ impl ListFilter {
     }
 }
 
+impl ListFilter {
+    pub(crate) fn wants(&self, summary: &InstanceSummary) -> bool {
+        let closed = summary.status.is_closed();
+        self.workflow
+            .as_ref()
+            .is_none_or(|name| *name == summary.workflow)
+            && self.closed.is_none_or(|wanted| wanted == closed)
+    }
+}
+
 /// Some of the instances that match a [`ListFilter`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -83,8 +102,11 @@ pub struct Page {
     pub next: Option<InstanceId>,
 }
 
-/// Instances are ordered by shard, then by id.
+/// Instances are ordered by shard, then by id; children by id.
 pub(crate) async fn list(core: &Core, filter: ListFilter) -> Result<Page, Error> {
+    if let Some(parent) = filter.parent.clone() {
+        return children(core, &parent, filter).await;
+    }
     let mut instances = Vec::new();
     let first = filter.after.as_ref().map_or(0, |id| core.keys.shard(id));
     for shard in core.keys.shards().skip(usize::from(first)) {
@@ -100,14 +122,7 @@ pub(crate) async fn list(core: &Core, filter: ListFilter) -> Result<Page, Error>
             let Some((last, _)) = page.last() else { break };
             start = keys::after(last);
             for summary in summaries(core, page).await? {
-                let wanted = filter
-                    .workflow
-                    .as_ref()
-                    .is_none_or(|name| *name == summary.workflow)
-                    && filter
-                        .closed
-                        .is_none_or(|closed| closed == summary.status.is_closed());
-                if !wanted {
+                if !filter.wants(&summary) {
                     continue;
                 }
                 if instances.len() == filter.limit {
@@ -119,6 +134,48 @@ pub(crate) async fn list(core: &Core, filter: ListFilter) -> Result<Page, Error>
             if !full {
                 break;
             }
+        }
+    }
+    Ok(Page {
+        instances,
+        next: None,
+    })
+}
+
+/// The children of an instance, by its links.
+async fn children(core: &Core, parent: &InstanceId, filter: ListFilter) -> Result<Page, Error> {
+    let range = core.keys.numbered_range(Kind::Child, parent);
+    let mut start = match &filter.after {
+        Some(id) => keys::after(&core.keys.child(parent, id)),
+        None => range.start,
+    };
+    let mut instances: Vec<InstanceSummary> = Vec::new();
+    loop {
+        let size = filter.limit.clamp(16, 256);
+        let links = core.store.scan(start..range.end.clone(), size).await?;
+        let full = links.len() == size;
+        let Some((last, _)) = links.last() else { break };
+        start = keys::after(last);
+        let ids = links
+            .iter()
+            .filter_map(|(key, _)| core.keys.child_of(parent, key));
+        let wanted: Vec<Bytes> = ids.map(|id| core.keys.of(Kind::Instance, &id)).collect();
+        let found = core.store.get(&wanted).await?;
+        let records = wanted.into_iter().zip(found);
+        let records = records.filter_map(|(key, value)| Some((key, value?))).collect();
+        for summary in summaries(core, records).await? {
+            // An abandoned child's id may belong to another instance by now.
+            if summary.parent.as_ref() != Some(parent) || !filter.wants(&summary) {
+                continue;
+            }
+            if instances.len() == filter.limit {
+                let next = instances.last().map(|last| last.id.clone());
+                return Ok(Page { instances, next });
+            }
+            instances.push(summary);
+        }
+        if !full {
+            break;
         }
     }
     Ok(Page {
@@ -154,6 +211,7 @@ async fn summaries(core: &Core, page: Vec<(Bytes, Bytes)>) -> Result<Vec<Instanc
                     created_ms: instance.created_ms,
                     closed_ms: closed.then_some(outcome.time_ms),
                     steps: outcome.steps,
+                    parent: instance.parent,
                 }
             }
             None => {
@@ -171,6 +229,7 @@ async fn summaries(core: &Core, page: Vec<(Bytes, Bytes)>) -> Result<Vec<Instanc
                     created_ms,
                     closed_ms: None,
                     steps,
+                    parent: instance.parent,
                 }
             }
         };

@@ -1,6 +1,7 @@
 //! The engine: runs workflow instances over a store.
 
 mod builder;
+pub(crate) mod children;
 pub(crate) mod committer;
 mod control;
 pub(crate) mod core;
@@ -27,7 +28,7 @@ use workflow_model::{InstanceId, InstanceStatus};
 
 pub use builder::{BuildError, EngineBuilder};
 pub use control::ControlError;
-pub use describe::{FailedAttempts, InstanceDetails};
+pub use describe::{ChildLink, FailedAttempts, InstanceDetails};
 pub use handle::{ResultError, SendSignal, SignalError, WorkflowHandle};
 pub use list::{ListFilter, Page};
 pub use registry::Entry;

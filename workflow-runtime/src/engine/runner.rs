@@ -9,6 +9,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use workflow_model::{BlockedReason, InstanceId};
 
+use super::children;
 use super::core::{Core, Message, decode};
 use super::hot::{Control, Hot, Verb};
 use crate::Output;
@@ -125,7 +126,12 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
         output,
     };
     match run.close(&outcome, sides).await {
-        Ok(()) => Ended::Closed(outcome),
+        Ok(false) => Ended::Closed(outcome),
+        Ok(true) => {
+            // Whatever interrupts this, the ready record brings an engine back to it.
+            let _ = children::settle(&run.core, &run.hot.lease, &run.id, &outcome).await;
+            Ended::Closed(outcome)
+        }
         Err(halt) => Ended::Left(halt),
     }
 }
@@ -268,6 +274,8 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     let mut run = Run::new(core.clone(), hot.clone(), id.clone(), instance.token);
     run.shared.lock().ready = ready;
     run.parent = instance.parent;
+    run.restarts = instance.restarts;
+    run.shared.lock().has_children = state.is_some();
     run.given = given
         .map(|value| decode(&wanted[5], &value))
         .transpose()
@@ -389,6 +397,11 @@ async fn load_branches(core: &Core, run: &Run) -> Result<(), Halt> {
 
 /// Removes what points to an instance that has ended: a message that came at its last moment, a timer.
 async fn clean_up(core: &Arc<Core>, hot: &Hot, id: &InstanceId, outcome: Option<&OutcomeRecord>) {
+    if let Some(outcome) = outcome.filter(|outcome| !outcome.end.is_open())
+        && children::settle(core, &hot.lease, id, outcome).await.is_err()
+    {
+        return;
+    }
     let Ok(messages) = core.read_messages(id).await else {
         return;
     };

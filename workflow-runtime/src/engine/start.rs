@@ -190,16 +190,23 @@ impl Erased {
                 error,
             },
         })?;
-        let header = InstanceRecord {
+        let mut header = InstanceRecord {
             workflow: workflow.to_owned(),
             token,
             created_ms: core.now_ms(),
             input,
             parent: None,
+            restarts: 0,
         };
         match replaced {
             None => conditions.push(Condition::Absent(key.clone())),
             Some((instance, outcome_key, outcome)) => {
+                header.restarts = decode::<InstanceRecord>(&key, &instance)?
+                    .restarts
+                    .saturating_add(1);
+                // The children of the instance before are none of this one's.
+                let links = core.read_all(core.keys.numbered_range(Kind::Child, &id)).await?;
+                writes.extend(links.into_iter().map(|(key, _)| Write::Delete(key)));
                 conditions.push(Condition::Equals(key.clone(), instance));
                 if let Some(outcome) = outcome {
                     conditions.push(Condition::Equals(outcome_key.clone(), outcome));
@@ -224,6 +231,7 @@ impl Erased {
             }
         };
         let mut run = Run::new(core.clone(), hot.clone(), id.clone(), token);
+        run.restarts = header.restarts;
         run.starting = Some(Starting {
             conditions,
             writes,

@@ -23,8 +23,10 @@ pub use self::loops::{
     OrderedMut, RangeKind, RangeLoop, RangeStart,
 };
 pub use self::output::{
-    AnyFailure, AnyOutput, ErrorFailure, Fails, Fallible, OpaqueOutput, Output, ResultOutput, retryable,
+    AnyChildFailure, AnyFailure, AnyOutput, ErrorChildFailure, ErrorFailure, Fails, Fallible, OpaqueOutput,
+    Output, ResultOutput, retryable,
 };
+pub use crate::child::AwaitedChild;
 pub use crate::context::Saver;
 pub use crate::engine::Entry;
 pub use crate::halt::Halt;

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::marker::PhantomData;
 
-use crate::TaskFailure;
+use crate::{ChildFailure, TaskFailure};
 
 /// A task's or workflow's output under examination.
 #[derive(Debug)]
@@ -116,6 +116,36 @@ pub trait AnyFailure {
 impl<T> AnyFailure for &Fails<T> {
     type Output = T;
     fn __from_failure(&self, failure: TaskFailure) -> Result<Self::Output, TaskFailure> {
+        Err(failure)
+    }
+}
+
+/// Found for `Result` outputs whose error can hold a [`ChildFailure`].
+pub trait ErrorChildFailure {
+    /// The output type.
+    type Output;
+    /// The failure as an `Err` output.
+    fn __from_child_failure(&self, failure: ChildFailure) -> Result<Self::Output, ChildFailure>;
+}
+
+impl<T, E: From<ChildFailure>> ErrorChildFailure for Fails<Result<T, E>> {
+    type Output = Result<T, E>;
+    fn __from_child_failure(&self, failure: ChildFailure) -> Result<Self::Output, ChildFailure> {
+        Ok(Err(E::from(failure)))
+    }
+}
+
+/// Found for every other output: the failure is given back.
+pub trait AnyChildFailure {
+    /// The output type.
+    type Output;
+    /// Always the failure.
+    fn __from_child_failure(&self, failure: ChildFailure) -> Result<Self::Output, ChildFailure>;
+}
+
+impl<T> AnyChildFailure for &Fails<T> {
+    type Output = T;
+    fn __from_child_failure(&self, failure: ChildFailure) -> Result<Self::Output, ChildFailure> {
         Err(failure)
     }
 }

@@ -77,6 +77,13 @@ impl Run {
         Some(message)
     }
 
+    /// A taken message stays in the store after all.
+    pub(crate) fn put_back(&mut self, message: &Message) {
+        self.obsolete.retain(|key| *key != message.key);
+        self.shared.lock().taken.retain(|(key, _)| *key != message.key);
+        self.hot.tell();
+    }
+
     /// Waits for a message and takes it.
     pub(crate) async fn next_message(&mut self, signal: &str) -> Result<Message, Halt> {
         loop {

@@ -18,9 +18,9 @@ use tokio::sync::oneshot;
 use workflow_model::{BlockedReason, InstanceId};
 
 use crate::child;
+use crate::engine::children;
 use crate::engine::committer::Gathered;
 use crate::engine::core::{Core, Message};
-use crate::engine::handle::ended;
 use crate::engine::hot::{Hot, Verb};
 use crate::engine::start::StartError;
 use crate::halt::Halt;
@@ -43,6 +43,8 @@ pub struct Run {
     pub(crate) given: Option<GivenRecord>,
     /// The instance that is told of this one's end.
     pub(crate) parent: Option<InstanceId>,
+    /// How many ended instances of this id it has replaced.
+    pub(crate) restarts: u32,
     /// The pending step was committed in this life of the instance, not loaded.
     pub(crate) fresh: bool,
     /// Records that this line's next batch removes.
@@ -126,6 +128,8 @@ pub(crate) struct SharedState {
     read_at: u64,
     /// Results of branches that have ended.
     pub(crate) done: BTreeMap<Scope, Bytes>,
+    /// It may have links to children.
+    pub(crate) has_children: bool,
     /// Failed attempts of pending tasks.
     pub(crate) attempts: BTreeMap<Scope, AttemptsRecord>,
     /// Lines that have not ended.
@@ -145,6 +149,7 @@ impl Default for SharedState {
             removals: 0,
             read_at: 0,
             done: BTreeMap::new(),
+            has_children: false,
             attempts: BTreeMap::new(),
             lines: 1,
             waiting: Vec::new(),
@@ -182,6 +187,7 @@ impl Run {
             starting: None,
             given: None,
             parent: None,
+            restarts: 0,
             fresh: false,
             obsolete: Vec::new(),
             shared: Arc::default(),
@@ -202,6 +208,7 @@ impl Run {
             starting: None,
             given: None,
             parent: None,
+            restarts: self.restarts,
             fresh: self.fresh,
             obsolete: Vec::new(),
             shared: self.shared.clone(),
@@ -468,13 +475,15 @@ impl Run {
         Ok(())
     }
 
-    /// Ends the instance, or blocks it.
+    /// Ends the instance, or blocks it. `true` says that it leaves children who have to be told of its end: its ready
+    /// record stays until they are.
     pub(crate) async fn close(
         &mut self,
         outcome: &record::OutcomeRecord,
         sides: Vec<Bytes>,
-    ) -> Result<(), Halt> {
+    ) -> Result<bool, Halt> {
         self.look_at_messages().await?;
+        let children = !outcome.end.is_open() && self.has_open_children().await?;
         let mut batch = self.batch();
         batch.writes.push(Write::Put(
             self.core.keys.of(Kind::Outcome, &self.id),
@@ -495,7 +504,10 @@ impl Run {
                 .writes
                 .extend(messages.into_iter().map(|message| Write::Delete(message.key)));
         }
-        if self.shared.lock().ready.is_some() && !ready {
+        if children {
+            let value = Bytes::copy_from_slice(&self.core.next_message().to_be_bytes());
+            batch.writes.push(Write::Put(self.ready_key.clone(), value));
+        } else if self.shared.lock().ready.is_some() && !ready {
             batch.writes.push(Write::Delete(self.ready_key.clone()));
         }
         let own = (batch.conditions.len(), batch.writes.len());
@@ -505,15 +517,9 @@ impl Run {
                 .core
                 .keys
                 .message(parent, self.core.now_ms(), self.core.next_message());
-            let end = match &outcome.end {
-                record::End::Completed | record::End::Failed { .. } => {
-                    ChildEnd::Output(outcome.output.clone())
-                }
-                end => ChildEnd::Stopped(ended(end.clone()).to_string()),
-            };
             let message = MessageRecord {
                 signal: child::ended(&self.id),
-                payload: record::encode(&end),
+                payload: record::encode(&ChildEnd::of(outcome)),
             };
             // Only a parent that has not ended has a state.
             batch
@@ -534,7 +540,24 @@ impl Run {
         } else if let Some(parent) = parent {
             self.core.wake(&parent);
         }
-        Ok(())
+        Ok(children)
+    }
+
+    async fn has_open_children(&self) -> Result<bool, Halt> {
+        if !self.shared.lock().has_children {
+            return Ok(false);
+        }
+        let mut failures = 0;
+        loop {
+            match children::any_open(&self.core, &self.id).await {
+                Ok(any) => return Ok(any),
+                Err(error @ store::Error::Corrupt(_)) => return Err(Halt::Store(error)),
+                Err(_) => {
+                    failures += 1;
+                    self.hot.lease.gate.wait_for_store(failures).await?;
+                }
+            }
+        }
     }
 
     // Orders.

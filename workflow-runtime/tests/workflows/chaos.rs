@@ -205,7 +205,7 @@ async fn run(seed: u64) {
     };
     assert_eq!(result, Ok(expected()), "seed {seed}, {life} lives");
     // The children end, too; then nothing is left but three records of the deployment, a lease per shard, who was
-    // there, how it ended, and which requests it took.
+    // there, how it ended, whose child it was, and which requests it took.
     let engine = WorkflowEngine::<App>::builder()
         .store(memory.clone())
         .build()
@@ -227,7 +227,7 @@ async fn run(seed: u64) {
     let instances = 1 + 1 + 3;
     assert_eq!(
         memory.len(),
-        3 + 64 + 2 * instances + 3,
+        3 + 64 + 2 * instances + (instances - 1) + 3,
         "seed {seed}: {:#?}",
         left(&memory).await
     );

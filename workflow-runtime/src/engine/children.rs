@@ -1,0 +1,181 @@
+//! What becomes of an instance's children when it ends.
+//!
+//! The instance's outcome is stored first; nothing can take it back then. Its ready record stays until each child that is
+//! still open was told, so an engine that opens the store after a crash goes on telling. Each child is told once: its
+//! order and the mark in its link are one batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use workflow_model::InstanceId;
+
+use super::control::{self, Also, ControlError};
+use super::core::{Core, decode};
+use super::hot::Verb;
+use super::lease::Lease;
+use crate::child::ParentClosePolicy;
+use crate::halt::Halt;
+use crate::keys::{self, Kind};
+use crate::record::{self, ChildRecord, OutcomeRecord};
+use crate::store::{Batch, Condition, Error, Verdict, Write};
+
+/// How many links are looked at together.
+const PAGE: usize = 256;
+
+/// How many children are told at a time.
+const AT_A_TIME: usize = 64;
+
+/// How often an order to one child is tried while the child changes under it.
+const TRIES: u32 = 50;
+
+/// A link to a child that is to be told.
+struct Link {
+    child: InstanceId,
+    key: Bytes,
+    value: Bytes,
+    record: ChildRecord,
+}
+
+/// A page of the links of an instance, and where the next one begins.
+async fn page(core: &Core, parent: &InstanceId, start: &mut Option<Bytes>) -> Result<Vec<Link>, Error> {
+    let range = core.keys.numbered_range(Kind::Child, parent);
+    let Some(from) = start.take() else {
+        return Ok(Vec::new());
+    };
+    let found = core.store.scan(from..range.end, PAGE).await?;
+    if let (PAGE, Some((last, _))) = (found.len(), found.last()) {
+        *start = Some(keys::after(last));
+    }
+    let mut links = Vec::with_capacity(found.len());
+    for (key, value) in found {
+        let Some(child) = core.keys.child_of(parent, &key) else {
+            continue;
+        };
+        let record: ChildRecord = decode(&key, &value)?;
+        if record.told || record.policy == ParentClosePolicy::Abandon {
+            continue;
+        }
+        links.push(Link {
+            child,
+            key,
+            value,
+            record,
+        });
+    }
+    let outcomes: Vec<Bytes> = links
+        .iter()
+        .map(|link| core.keys.of(Kind::Outcome, &link.child))
+        .collect();
+    let found = core.store.get(&outcomes).await?;
+    let mut open = Vec::with_capacity(links.len());
+    for (link, (key, outcome)) in links.into_iter().zip(outcomes.iter().zip(found)) {
+        let closed = match outcome {
+            Some(outcome) => !decode::<OutcomeRecord>(key, &outcome)?.end.is_open(),
+            None => false,
+        };
+        if !closed {
+            open.push(link);
+        }
+    }
+    Ok(open)
+}
+
+/// Whether an instance has a child that has to be told of its end.
+pub(crate) async fn any_open(core: &Core, parent: &InstanceId) -> Result<bool, Error> {
+    let mut start = Some(core.keys.numbered_range(Kind::Child, parent).start);
+    while start.is_some() {
+        if !page(core, parent, &mut start).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Tells the open children of an instance that has ended, then removes its ready record.
+pub(crate) async fn settle(
+    core: &Arc<Core>,
+    lease: &Arc<Lease>,
+    parent: &InstanceId,
+    end: &OutcomeRecord,
+) -> Result<(), Halt> {
+    let status = super::handle::ended(end.end.clone());
+    let reason = format!("its parent `{parent}` has ended: {status}");
+    let mut start = Some(core.keys.numbered_range(Kind::Child, parent).start);
+    let mut failures = 0;
+    while let Some(from) = start.clone() {
+        match page(core, parent, &mut start).await {
+            Ok(links) => {
+                let mut telling = stream::iter(links)
+                    .map(|link| tell(core, lease, link, &reason))
+                    .buffer_unordered(AT_A_TIME);
+                while let Some(told) = telling.next().await {
+                    told?;
+                }
+            }
+            Err(error @ Error::Corrupt(_)) => return Err(Halt::Store(error)),
+            Err(_) => {
+                start = Some(from);
+                failures += 1;
+                lease.gate.wait_for_store(failures).await?;
+            }
+        }
+    }
+    let batch = Batch {
+        conditions: vec![lease.fence()],
+        writes: vec![Write::Delete(core.keys.of(Kind::Ready, parent))],
+    };
+    loop {
+        match core.committer.commit(batch.clone()).await.result {
+            Ok(Verdict::Applied) => return Ok(()),
+            Ok(Verdict::Conflict(_)) => return Err(Halt::Fenced),
+            Err(_) => {
+                failures += 1;
+                lease.gate.wait_for_store(failures).await?;
+            }
+        }
+    }
+}
+
+/// Gives one child its order.
+async fn tell(core: &Arc<Core>, lease: &Arc<Lease>, link: Link, reason: &str) -> Result<(), Halt> {
+    let verb = match link.record.policy {
+        ParentClosePolicy::Terminate => Verb::Terminate,
+        _ => Verb::Cancel,
+    };
+    let told = record::encode(&ChildRecord {
+        told: true,
+        ..link.record
+    });
+    let also = Also {
+        conditions: vec![Condition::Equals(link.key.clone(), link.value.clone())],
+        writes: vec![Write::Put(link.key.clone(), told)],
+    };
+    let (mut failures, mut tries) = (0, 0);
+    loop {
+        match control::order(core, &link.child, verb, reason.to_owned(), also.clone()).await {
+            // One that has ended meanwhile needs no order.
+            Ok(()) | Err(ControlError::NotFound { .. } | ControlError::NotPossible { .. }) => return Ok(()),
+            Err(ControlError::Changed { .. }) => {
+                lease.check()?;
+                // An order of unknown outcome that was applied changes the link.
+                if let Ok(Some(value)) = core.read_one(&link.key).await
+                    && value != link.value
+                {
+                    return Ok(());
+                }
+                tries += 1;
+                if tries == TRIES {
+                    return Err(Halt::Fenced);
+                }
+                tokio::time::sleep(Duration::from_millis(2 * u64::from(tries))).await;
+            }
+            Err(ControlError::Store(error @ Error::Corrupt(_))) => return Err(Halt::Store(error)),
+            Err(_) => {
+                failures += 1;
+                lease.gate.wait_for_store(failures).await?;
+            }
+        }
+    }
+}
