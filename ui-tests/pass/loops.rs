@@ -190,6 +190,39 @@ pub async fn plain_inside(n: u64) -> u64 {
 }
 
 /// Runs them.
+/// Items of borrowed collections, used behind awaits.
+#[workflow]
+pub async fn kept_items(mut rows: Vec<Vec<u64>>, names: BTreeMap<String, u64>, pair: [u64; 2]) -> u64 {
+    let mut sum = 0;
+    for n in &pair {
+        echo(*n).await;
+        sum += *n;
+    }
+    for row in &rows {
+        let first = echo(1).await;
+        for n in row.iter() {
+            if even(*n).await {
+                continue;
+            }
+            sum += n + first;
+        }
+        sum += echo(row.len() as u64).await + row.len() as u64;
+    }
+    for row in rows.iter_mut() {
+        let n = echo(5).await;
+        row.push(n);
+        if even(n).await {
+            break;
+        }
+        row.retain(|n| *n > 1);
+    }
+    for (name, n) in &names {
+        sum += echo(*n).await;
+        sum += name.len() as u64 - n;
+    }
+    sum + rows.iter().flatten().sum::<u64>()
+}
+
 pub(crate) fn main() {
     assert_eq!([3, 200].map(|n| run(break_value(n))), [31, 51]);
     assert_eq!([0, 8].map(|n| run(whiles(n))), [5, 7]);
@@ -199,4 +232,6 @@ pub(crate) fn main() {
     assert_eq!(run(collections(vec![1, 2, 3], names)), 6 + 6 + 8 + 3 + 3 + 5 + 3 + 5 + 6 + 9);
     assert_eq!(run(labels(5)), 6 + 2 + 10);
     assert_eq!(run(plain_inside(4)), 2 + 6);
+    let names = BTreeMap::from([("a".to_owned(), 1), ("bc".to_owned(), 2)]);
+    assert_eq!(run(kept_items(vec![vec![1, 2], vec![3]], names, [4, 6])), 10 + 6 + 6 + 3 + 15);
 }

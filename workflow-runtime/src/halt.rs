@@ -70,6 +70,14 @@ impl Halt {
         Halt::NoSuchPoint
     }
 
+    #[doc(hidden)]
+    pub fn no_such_item() -> Self {
+        Halt::undecodable(
+            "the position of a loop",
+            "the collection that it runs over has fewer items",
+        )
+    }
+
     /// The reason to block the instance for; `None` when it is only to be left alone.
     pub(crate) fn blocks(self) -> Option<BlockedReason> {
         Some(match self {

@@ -183,6 +183,17 @@ pub(crate) struct Point {
     pub(crate) span: Span,
 }
 
+/// Variables that refer to the item of a collection that a `for` loop is at. They are not stored: each stage that
+/// mentions them finds them again, from the collection and the loop's position in it.
+pub(crate) struct LoopItem {
+    pub(crate) pat: Pat,
+    /// Gives the item as an `Option`.
+    pub(crate) item: Expr,
+    pub(crate) defs: Vec<BindingId>,
+    /// The variables that `item` needs.
+    pub(crate) uses: Bindings,
+}
+
 /// A workflow's body, ready for liveness and emission.
 #[derive(Default)]
 pub(crate) struct Body {
@@ -191,6 +202,8 @@ pub(crate) struct Body {
     pub(crate) states: Vec<State>,
     pub(crate) points: Vec<Point>,
     pub(crate) items: Vec<Item>,
+    /// Outer loops come first.
+    pub(crate) loop_items: Vec<LoopItem>,
     /// The fields of the input, with the variables that they become.
     pub(crate) params: Vec<(Ident, BindingId)>,
     /// Bindings that need a name of their own, as far as lowering can tell: their name means something else where their

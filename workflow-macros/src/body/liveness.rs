@@ -14,6 +14,8 @@ pub(crate) struct Liveness {
     pub(crate) mentioned: BTreeMap<StateId, Bindings>,
     /// For each stage, variables that its code assigns before reading, but does not declare.
     pub(crate) deferred: BTreeMap<StateId, Bindings>,
+    /// For each stage, which of the body's loop items its code needs.
+    pub(crate) items: BTreeMap<StateId, Vec<usize>>,
     /// Bindings that shadow a variable of the same name that is live behind them.
     pub(crate) conflicts: BTreeSet<usize>,
     /// Loops, by their tokens, that hide the name of a variable that their jumps carry.
@@ -27,6 +29,8 @@ pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
         body,
         live: vec![Bindings::new(); body.states.len()],
     };
+    let stages: BTreeSet<StateId> = graph.stages.iter().copied().collect();
+    let mut items = BTreeMap::new();
     loop {
         let mut changed = false;
         for index in (0..body.states.len()).rev() {
@@ -34,6 +38,9 @@ pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
             let mut live = analysis.before(state.body);
             if let Some(value) = state.value {
                 live.remove(&value);
+            }
+            if stages.contains(&StateId(index)) {
+                items.insert(StateId(index), find_again(body, &mut live));
             }
             changed |= live != analysis.live[index];
             analysis.live[index] = live;
@@ -46,13 +53,33 @@ pub(crate) fn analyze(body: &mut Body, graph: &Graph) -> Liveness {
         live: analysis.live.clone(),
         mentioned: BTreeMap::new(),
         deferred: BTreeMap::new(),
+        items,
         conflicts: body.conflicts.clone(),
         apart: BTreeSet::new(),
     };
+    // What is found again has its name there as well.
+    for (stage, items) in &result.items {
+        let defs = items.iter().flat_map(|item| &body.loop_items[*item].defs);
+        analysis.live[stage.0].extend(defs);
+    }
     analysis.conflicts(graph, &mut result);
     analysis.hidden(&mut result);
     result.defer(body, graph);
     result
+}
+
+/// Puts what loop items are found from in their place, and says which ones: their numbers, outer loops first.
+fn find_again(body: &Body, live: &mut Bindings) -> Vec<usize> {
+    let mut found = Vec::new();
+    for (number, item) in body.loop_items.iter().enumerate().rev() {
+        if item.defs.iter().any(|def| live.contains(def)) {
+            live.retain(|id| !item.defs.contains(id));
+            live.extend(&item.uses);
+            found.push(number);
+        }
+    }
+    found.reverse();
+    found
 }
 
 /// A `_guard` that nothing mentions lives until its scope ends.
@@ -223,6 +250,11 @@ impl Liveness {
         for state in graph.stages.iter().copied() {
             let (mut mentioned, mut declared) = (Bindings::new(), self.live[state.0].clone());
             declared.extend(body.state(state).value);
+            for item in self.items.get(&state).into_iter().flatten() {
+                let item = &body.loop_items[*item];
+                declared.extend(&item.defs);
+                mentioned.extend(&item.uses);
+            }
             let mut seen = BTreeSet::new();
             let mut waiting = vec![body.state(state).body];
             while let Some(seq) = waiting.pop() {

@@ -280,6 +280,10 @@ pub trait Ordered {
         cursor.position += usize::from(item.is_some());
         item
     }
+    /// A reference to the item that came last.
+    fn this_item(&self, cursor: &Cursor) -> Option<Self::Item<'_>> {
+        self.nth_item(cursor.position.checked_sub(1)?)
+    }
 }
 
 /// An [`Ordered`] collection whose items can be changed in place.
@@ -301,6 +305,10 @@ pub trait OrderedMut {
         let item = self.nth_item_mut(position);
         cursor.position += usize::from(item.is_some());
         item
+    }
+    /// A mutable reference to the item that came last.
+    fn this_item(&mut self, cursor: &Cursor) -> Option<Self::ItemMut<'_>> {
+        self.nth_item_mut(cursor.position.checked_sub(1)?)
     }
 }
 
@@ -379,6 +387,16 @@ impl<K, V> OrderedMut for BTreeMap<K, V> {
         Self: 'a;
     fn nth_item_mut(&mut self, position: usize) -> Option<(&K, &mut V)> {
         self.iter_mut().nth(position)
+    }
+}
+
+impl<C: Ordered + ?Sized> Ordered for &C {
+    type Item<'a>
+        = C::Item<'a>
+    where
+        Self: 'a;
+    fn nth_item(&self, position: usize) -> Option<Self::Item<'_>> {
+        (**self).nth_item(position)
     }
 }
 

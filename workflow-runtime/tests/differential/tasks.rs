@@ -18,7 +18,7 @@ pub fn num(n: Num) -> u32 {
     log("num");
     n.0
 }
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Holder {
     pub items: Vec<u32>,
     pub name: String,

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 
-use super::super::ir::{StateId, StateKind};
+use super::super::ir::{LoopItem, StateId, StateKind};
 use super::{Expander, Scope, hidden};
 
 impl Expander<'_> {
@@ -63,6 +63,9 @@ impl Expander<'_> {
         scope.declared.extend(&payload);
         scope.declared.extend(deferred.clone());
         scope.declared.extend(info.value);
+        let items = self.live.items.get(&id).into_iter().flatten();
+        let items: Vec<_> = items.map(|item| &self.body.loop_items[*item]).collect();
+        scope.declared.extend(items.iter().flat_map(|item| &item.defs));
 
         let variables: Vec<_> = payload.iter().map(|binding| self.pattern(*binding)).collect();
         let variables = quote!((#(#variables,)*));
@@ -83,10 +86,19 @@ impl Expander<'_> {
         let code = self.seq(info.body, scope);
         let output = self.output;
         let label = self.label();
+        let items = items.iter().map(|LoopItem { pat, item, .. }| {
+            quote_spanned! {Span::mixed_site()=>
+                #[allow(unused_variables, unused_parens)]
+                let ::core::option::Option::Some(#pat) = (#item) else {
+                    __stop(__next, ::workflow_runtime::__private::Halt::no_such_item());
+                    break #label
+                };
+            }
+        });
         quote_spanned! {Span::mixed_site()=>
             #number => ::std::boxed::Box::pin(async move {
                 if false { return __some::<#output>(); }
-                #label: { #enter #(#deferred)* #code }
+                #label: { #enter #(#deferred)* #(#items)* #code }
                 ::core::future::pending().await
             }),
         }

@@ -10,7 +10,7 @@ use syn::{
     parse_quote_spanned,
 };
 
-use super::super::ir::{Arm, BindingKind, Effects, End, Jump, Node, Source, StateId, StateKind};
+use super::super::ir::{Arm, BindingKind, Effects, End, Jump, LoopItem, Node, Source, StateId, StateKind};
 use super::super::{flow, needs, pattern, rename};
 use super::{Dest, Lowerer, Target, hoist, jumps};
 
@@ -277,6 +277,7 @@ impl Lowerer<'_> {
         let span = expr.expr.span();
         let state = self.loop_state(&expr.pat, span);
         let ident = self.body.binding(state).ident.clone();
+        let mut found_again = None;
         let (init, next): (Expr, Expr) = match hoist::borrowed_collection(&source) {
             Some((place, mutable)) => {
                 let (borrow, ordered) = if mutable {
@@ -293,6 +294,14 @@ impl Lowerer<'_> {
                 let next = quote_spanned! {span=>
                     match #borrow { __collection => #ordered::next_item(__collection, &mut #ident) }
                 };
+                if is_reference(&expr.pat) {
+                    let item: Expr = parse_quote! {
+                        match #borrow { __collection => #ordered::this_item(__collection, &#ident) }
+                    };
+                    let mut uses = self.effects_of(&item).uses;
+                    uses.insert(state);
+                    found_again = Some((item, uses));
+                }
                 (
                     parse_quote!(::workflow_runtime::__private::Cursor::new()),
                     parse_quote!(#next),
@@ -333,6 +342,17 @@ impl Lowerer<'_> {
         let inner = self.scope.len();
         let effects = self.effects_of(&next);
         let defs = self.declare(&mut pat, &mut |from, to| rename::block(&mut body, from, to));
+        if let Some((item, uses)) = found_again
+            && defs.iter().all(|def| !self.body.binding(*def).mutable)
+        {
+            let (pat, defs) = (pat.clone(), defs.clone());
+            self.body.loop_items.push(LoopItem {
+                pat,
+                item,
+                defs,
+                uses,
+            });
+        }
         let (some, none) = (self.new_seq(), self.new_seq());
         let arms = vec![
             Arm {
@@ -551,4 +571,13 @@ impl Lowerer<'_> {
 
 fn label(label: Option<&Label>) -> Option<String> {
     label.map(|label| label.name.ident.to_string())
+}
+
+/// Whether the pattern of a loop over a borrowed collection keeps references to the item; `&item` copies it.
+fn is_reference(pat: &Pat) -> bool {
+    match pat {
+        Pat::Reference(_) => false,
+        Pat::Paren(inner) => is_reference(&inner.pat),
+        _ => true,
+    }
 }

@@ -127,6 +127,74 @@ both! {
         Ok(v)
     }
 
+    [for_item_kept(1), for_item_kept(40)]
+    async fn for_item_kept(n: u32) -> Result<(Vec<Holder>, u32), String> {
+        let mut holders = vec![
+            Holder { items: vec![1, n], name: "first".to_owned() },
+            Holder { items: vec![], name: "second".to_owned() },
+            Holder { items: vec![2, 3, 4], name: "third".to_owned() },
+        ];
+        let mut s = 0;
+        for holder in &holders {
+            s += step(1).await?;
+            for item in &holder.items {
+                let y = step(*item).await?;
+                if y > 40 {
+                    log(&holder.name);
+                    continue;
+                }
+                s += y + *item;
+                let item = step(*item + 1).await?;
+                s += item;
+            }
+            log(format!("{} {s}", holder.name));
+        }
+        for holder in &mut holders {
+            let y = step(s).await?;
+            holder.items.push(y);
+            if holder.items.len() > 3 {
+                step(2).await?;
+                holder.name.push('!');
+            }
+            step(3).await?;
+            holder.items.sort_unstable();
+        }
+        let map: std::collections::BTreeMap<_, _> =
+            holders.iter().map(|holder| (holder.name.clone(), holder.clone())).collect();
+        for (name, Holder { items, .. }) in &map {
+            s += step(items.len() as u32).await?;
+            s += name.len() as u32;
+            let got = loop {
+                match step(s % 7).await? {
+                    0 => break items.len() as u32,
+                    other => s += other + items.first().copied().unwrap_or(1),
+                }
+                if s > 300 {
+                    break 0;
+                }
+            };
+            s += got;
+        }
+        Ok((holders, s))
+    }
+
+    [for_item_shadowed(2)]
+    async fn for_item_shadowed(n: u32) -> Result<u32, String> {
+        let names = ["a".to_owned(), "bc".to_owned()];
+        let mut s = n;
+        for name in &names {
+            {
+                let name = step(s).await?;
+                s += step(name).await?;
+                s += name;
+            }
+            let names = name.len() as u32;
+            s += step(names).await? + names;
+            s += name.len() as u32;
+        }
+        Ok(s + names.len() as u32)
+    }
+
     [for_nested(0), for_nested(3), for_nested(6)]
     async fn for_nested(n: u32) -> Result<u32, String> {
         let mut s = 0;

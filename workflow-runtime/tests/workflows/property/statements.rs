@@ -389,9 +389,12 @@ impl Generator {
                     let item = format!("item{}", self.unique());
                     let shift = self.quietly(|this| this.hidden(var, |this| this.expr(Ty::Int, 0)));
                     let body = self.hidden(var, |this| this.loop_body(target, &[], depth));
-                    let body = body.trim_start_matches('{').to_owned();
+                    // The item is used before and behind the awaits of the body.
+                    let body = body.trim_start_matches('{').trim_end();
+                    let body = body.strip_suffix('}').unwrap_or(body);
                     format!(
-                        "{label}for {item} in &mut {vector} {{\n*{item} = (*{item} + {shift}) % 997;{body}"
+                        "{label}for {item} in &mut {vector} {{\n*{item} = (*{item} + {shift}) % 997;{body}\
+                         *{item} = (*{item} + 1) % 997;\n}}"
                     )
                 }
                 None => self.let_(Ty::Vector, depth),
