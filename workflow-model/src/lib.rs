@@ -14,4 +14,4 @@ mod id;
 mod status;
 
 pub use id::{InstanceId, InvalidId, MAX_INSTANCE_ID_BYTES};
-pub use status::{BlockedReason, InstanceStatus, InstanceSummary};
+pub use status::{BlockedReason, InstanceStatus, InstanceSummary, StatusKind};

@@ -54,7 +54,51 @@ pub enum InstanceStatus {
     },
 }
 
+/// Which variant of [`InstanceStatus`] a status is: for filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StatusKind {
+    /// [`InstanceStatus::Running`]
+    Running,
+    /// [`InstanceStatus::Waiting`]
+    Waiting,
+    /// [`InstanceStatus::Completed`]
+    Completed,
+    /// [`InstanceStatus::Failed`]
+    Failed,
+    /// [`InstanceStatus::Cancelled`]
+    Cancelled,
+    /// [`InstanceStatus::Terminated`]
+    Terminated,
+    /// [`InstanceStatus::Paused`]
+    Paused,
+    /// [`InstanceStatus::Blocked`]
+    Blocked,
+}
+
 impl InstanceStatus {
+    /// Which variant this is.
+    ///
+    /// ```
+    /// use workflow_model::{InstanceStatus, StatusKind};
+    ///
+    /// let status = InstanceStatus::Paused { reason: "maintenance".into() };
+    /// assert_eq!(status.kind(), StatusKind::Paused);
+    /// ```
+    pub fn kind(&self) -> StatusKind {
+        match self {
+            Self::Running { .. } => StatusKind::Running,
+            Self::Waiting { .. } => StatusKind::Waiting,
+            Self::Completed => StatusKind::Completed,
+            Self::Failed { .. } => StatusKind::Failed,
+            Self::Cancelled { .. } => StatusKind::Cancelled,
+            Self::Terminated { .. } => StatusKind::Terminated,
+            Self::Paused { .. } => StatusKind::Paused,
+            Self::Blocked { .. } => StatusKind::Blocked,
+        }
+    }
+
     /// Whether the instance has ended: it will never run again.
     ///
     /// ```

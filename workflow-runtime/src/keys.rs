@@ -75,6 +75,25 @@ impl Keys {
         std::str::from_utf8(name).unwrap_or_default()
     }
 
+    /// A bulk order.
+    pub(crate) fn bulk(&self, name: &InstanceId) -> Bytes {
+        let mut key = BytesMut::with_capacity(self.prefix.len() + name.as_str().len());
+        key.put_slice(b"w\x04");
+        key.put_slice(&self.prefix[2..]);
+        key.put_slice(name.as_str().as_bytes());
+        key.freeze()
+    }
+
+    /// The records of a kind in a shard whose instances' ids begin with `prefix`.
+    pub(crate) fn prefixed(&self, shard: u16, kind: Kind, prefix: &str) -> Range<Bytes> {
+        let mut start = self.start(shard, kind, prefix.len());
+        start.put_slice(prefix.as_bytes());
+        // No UTF-8 has this byte.
+        let mut end = start.clone();
+        end.put_u8(0xff);
+        start.freeze()..end.freeze()
+    }
+
     pub(crate) fn shards(&self) -> Range<u16> {
         0..self.shards
     }

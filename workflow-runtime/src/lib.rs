@@ -63,15 +63,15 @@ pub mod testing;
 mod workflow;
 
 pub use workflow_macros::{task, workflow};
-pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId};
+pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId, StatusKind};
 
 pub use backoff::{BackoffConfig, Jitter, RetryPolicy};
 pub use child::{ChildFailure, ChildHandle, ChildResult, ParentClosePolicy, StartChild};
 pub use context::WorkflowContext;
 pub use engine::{
-    BuildError, ChildLink, ControlError, EngineBuilder, EngineStats, ExistingId, FailedAttempts,
-    InstanceDetails, ListFilter, Page, ResultError, SendSignal, ShutdownReport, SignalError, Start,
-    StartError, WorkflowEngine, WorkflowHandle,
+    BuildError, Bulk, BulkError, BulkFailure, BulkReport, ChildLink, ControlError, EngineBuilder,
+    EngineStats, ExistingId, FailedAttempts, InstanceDetails, ListFilter, Page, ResultError, SendSignal,
+    ShutdownReport, SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
 };
 pub use join::{
     Cancellable, Cancelled, Either2, Either3, Either4, Either5, Either6, Either7, Either8, Elapsed, Join,

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use workflow_model::InstanceId;
 
-use super::control::{self, Also, ControlError};
+use super::control::ControlError;
 use super::core::{Core, decode};
-use super::hot::Verb;
 use super::lease::Lease;
+use super::order::{self, Order, Plan};
 use crate::child::ParentClosePolicy;
 use crate::halt::Halt;
 use crate::keys::{self, Kind};
@@ -140,21 +140,22 @@ pub(crate) async fn settle(
 
 /// Gives one child its order.
 async fn tell(core: &Arc<Core>, lease: &Arc<Lease>, link: Link, reason: &str) -> Result<(), Halt> {
-    let verb = match link.record.policy {
-        ParentClosePolicy::Terminate => Verb::Terminate,
-        _ => Verb::Cancel,
+    let order = match link.record.policy {
+        ParentClosePolicy::Terminate => Order::Terminate(reason.to_owned()),
+        _ => Order::Cancel(reason.to_owned()),
     };
     let told = record::encode(&ChildRecord {
         told: true,
         ..link.record
     });
-    let also = Also {
+    let mark = || Plan {
         conditions: vec![Condition::Equals(link.key.clone(), link.value.clone())],
-        writes: vec![Write::Put(link.key.clone(), told)],
+        writes: vec![Write::Put(link.key.clone(), told.clone())],
+        ..Plan::default()
     };
     let (mut failures, mut tries) = (0, 0);
     loop {
-        match control::order(core, &link.child, verb, reason.to_owned(), also.clone()).await {
+        match order::give(core, &link.child, &order, mark()).await {
             // One that has ended meanwhile needs no order.
             Ok(()) | Err(ControlError::NotFound { .. } | ControlError::NotPossible { .. }) => return Ok(()),
             Err(ControlError::Changed { .. }) => {

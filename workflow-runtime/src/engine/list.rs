@@ -1,7 +1,10 @@
 //! Lists instances.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
-use workflow_model::{InstanceId, InstanceSummary};
+use serde::{Deserialize, Serialize};
+use workflow_model::{InstanceId, InstanceSummary, StatusKind};
 
 use super::core::{Core, decode};
 use super::handle;
@@ -16,10 +19,14 @@ use crate::store::Error;
 /// let filter = ListFilter::default().workflow("orders").open_only().limit(20);
 /// # let _ = filter;
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListFilter {
     workflow: Option<String>,
     parent: Option<InstanceId>,
+    id_prefix: String,
+    status: Vec<StatusKind>,
+    started_from_ms: Option<u64>,
+    started_before_ms: Option<u64>,
     closed: Option<bool>,
     limit: usize,
     after: Option<InstanceId>,
@@ -31,6 +38,10 @@ impl Default for ListFilter {
         ListFilter {
             workflow: None,
             parent: None,
+            id_prefix: String::new(),
+            status: Vec::new(),
+            started_from_ms: None,
+            started_before_ms: None,
             closed: None,
             limit: 100,
             after: None,
@@ -50,6 +61,36 @@ impl ListFilter {
     #[must_use]
     pub fn parent(mut self, id: InstanceId) -> Self {
         self.parent = Some(id);
+        self
+    }
+
+    /// Only instances whose ids begin so.
+    #[must_use]
+    pub fn id_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.id_prefix = prefix.into();
+        self
+    }
+
+    /// Only instances of this status; given several times, of any of these.
+    #[must_use]
+    pub fn status(mut self, status: StatusKind) -> Self {
+        if let Err(place) = self.status.binary_search(&status) {
+            self.status.insert(place, status);
+        }
+        self
+    }
+
+    /// Only instances that were started at this time or later, by the store's clock.
+    #[must_use]
+    pub fn started_from(mut self, time: SystemTime) -> Self {
+        self.started_from_ms = Some(millis(time));
+        self
+    }
+
+    /// Only instances that were started before this time, by the store's clock.
+    #[must_use]
+    pub fn started_before(mut self, time: SystemTime) -> Self {
+        self.started_before_ms = Some(millis(time));
         self
     }
 
@@ -89,7 +130,31 @@ impl ListFilter {
             .as_ref()
             .is_none_or(|name| *name == summary.workflow)
             && self.closed.is_none_or(|wanted| wanted == closed)
+            && self
+                .parent
+                .as_ref()
+                .is_none_or(|parent| summary.parent.as_ref() == Some(parent))
+            && summary.id.as_str().starts_with(&self.id_prefix)
+            && (self.status.is_empty() || self.status.contains(&summary.status.kind()))
+            && self.started_from_ms.is_none_or(|from| summary.created_ms >= from)
+            && self
+                .started_before_ms
+                .is_none_or(|before| summary.created_ms < before)
     }
+
+    /// The same filter without a page.
+    pub(super) fn unpaged(self) -> Self {
+        ListFilter {
+            limit: Self::default().limit,
+            after: None,
+            ..self
+        }
+    }
+}
+
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Some of the instances that match a [`ListFilter`].
@@ -110,12 +175,12 @@ pub(crate) async fn list(core: &Core, filter: ListFilter) -> Result<Page, Error>
     let mut instances = Vec::new();
     let first = filter.after.as_ref().map_or(0, |id| core.keys.shard(id));
     for shard in core.keys.shards().skip(usize::from(first)) {
-        let range = core.keys.range(shard, Kind::Instance);
+        let range = core.keys.prefixed(shard, Kind::Instance, &filter.id_prefix);
         let mut start = match &filter.after {
-            Some(id) if shard == first => keys::after(&core.keys.of(Kind::Instance, id)),
+            Some(id) if shard == first => range.start.max(keys::after(&core.keys.of(Kind::Instance, id))),
             _ => range.start,
         };
-        loop {
+        while start < range.end {
             let size = filter.limit.clamp(16, 256);
             let page = core.store.scan(start..range.end.clone(), size).await?;
             let full = page.len() == size;
@@ -142,6 +207,47 @@ pub(crate) async fn list(core: &Core, filter: ListFilter) -> Result<Page, Error>
     })
 }
 
+/// Some of the instances of one shard that match, and the last one that was looked at.
+pub(super) struct Looked {
+    pub(super) instances: Vec<InstanceSummary>,
+    /// `None` when there are no more.
+    pub(super) last: Option<InstanceId>,
+}
+
+/// Looks at the next `size` instances behind `after`, of one shard.
+pub(super) async fn page(
+    core: &Core,
+    filter: &ListFilter,
+    after: Option<&InstanceId>,
+    size: usize,
+) -> Result<Looked, Error> {
+    let first = after.map_or(0, |id| core.keys.shard(id));
+    for shard in core.keys.shards().skip(usize::from(first)) {
+        let range = core.keys.prefixed(shard, Kind::Instance, &filter.id_prefix);
+        let start = match after {
+            Some(id) if shard == first => range.start.max(keys::after(&core.keys.of(Kind::Instance, id))),
+            _ => range.start,
+        };
+        if start >= range.end {
+            continue;
+        }
+        let found = core.store.scan(start..range.end, size).await?;
+        let Some(last) = found.last().and_then(|(key, _)| core.keys.id_of(key)) else {
+            continue;
+        };
+        let mut instances = summaries(core, found).await?;
+        instances.retain(|summary| filter.wants(summary));
+        return Ok(Looked {
+            instances,
+            last: Some(last),
+        });
+    }
+    Ok(Looked {
+        instances: Vec::new(),
+        last: None,
+    })
+}
+
 /// The children of an instance, by its links.
 async fn children(core: &Core, parent: &InstanceId, filter: ListFilter) -> Result<Page, Error> {
     let range = core.keys.numbered_range(Kind::Child, parent);
@@ -165,7 +271,7 @@ async fn children(core: &Core, parent: &InstanceId, filter: ListFilter) -> Resul
         let records = records.filter_map(|(key, value)| Some((key, value?))).collect();
         for summary in summaries(core, records).await? {
             // An abandoned child's id may belong to another instance by now.
-            if summary.parent.as_ref() != Some(parent) || !filter.wants(&summary) {
+            if !filter.wants(&summary) {
                 continue;
             }
             if instances.len() == filter.limit {

@@ -1,6 +1,7 @@
 //! The engine: runs workflow instances over a store.
 
 mod builder;
+mod bulk;
 pub(crate) mod children;
 pub(crate) mod committer;
 mod control;
@@ -13,6 +14,7 @@ pub(crate) mod hot;
 pub(crate) mod lease;
 mod list;
 mod open;
+mod order;
 mod registry;
 pub(crate) mod runner;
 pub(crate) mod start;
@@ -27,6 +29,7 @@ use tokio::time::Instant;
 use workflow_model::{InstanceId, InstanceStatus};
 
 pub use builder::{BuildError, EngineBuilder};
+pub use bulk::{Bulk, BulkError, BulkFailure, BulkReport};
 pub use control::ControlError;
 pub use describe::{ChildLink, FailedAttempts, InstanceDetails};
 pub use handle::{ResultError, SendSignal, SignalError, WorkflowHandle};

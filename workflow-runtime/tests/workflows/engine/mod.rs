@@ -1,6 +1,7 @@
 //! What the engine does with instances: starts, failures, blocks, messages, timers, shutdowns, and a store that fails.
 
 mod blocked;
+mod bulk;
 mod children;
 mod control;
 mod faults;
