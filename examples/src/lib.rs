@@ -20,6 +20,7 @@ documentation! {
     guide_starting = "../../docs/guide/04-starting.md";
     guide_failures = "../../docs/guide/05-failures.md";
     guide_testing = "../../docs/guide/06-testing.md";
+    guide_messages = "../../docs/guide/08-messages.md";
     guide_operations = "../../docs/guide/07-operations.md";
     w0001 = "../../docs/errors/W0001.md";
     w0002 = "../../docs/errors/W0002.md";
@@ -46,10 +47,15 @@ documentation! {
     w0023 = "../../docs/errors/W0023.md";
     w0024 = "../../docs/errors/W0024.md";
     w0025 = "../../docs/errors/W0025.md";
+    w0026 = "../../docs/errors/W0026.md";
+    w0027 = "../../docs/errors/W0027.md";
+    w0028 = "../../docs/errors/W0028.md";
     w0030 = "../../docs/errors/W0030.md";
     w0031 = "../../docs/errors/W0031.md";
     w0032 = "../../docs/errors/W0032.md";
     w0033 = "../../docs/errors/W0033.md";
+    w0034 = "../../docs/errors/W0034.md";
+    w0035 = "../../docs/errors/W0035.md";
     w0050 = "../../docs/errors/W0050.md";
     w0051 = "../../docs/errors/W0051.md";
     w0052 = "../../docs/errors/W0052.md";

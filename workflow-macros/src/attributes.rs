@@ -1,4 +1,4 @@
-//! The arguments of `#[task(..)]` and `#[workflow(..)]`.
+//! The arguments of `#[task(..)]`, `#[workflow(..)]`, `#[signal(..)]` and `#[update(..)]`.
 
 pub(crate) mod retry;
 
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::parse::Parser;
+use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit, LitStr, Meta, Token};
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, Token, Type};
 
 use self::retry::{Retry, retry};
 
@@ -30,6 +30,20 @@ pub(crate) struct TaskAttributes {
 #[derive(Default)]
 pub(crate) struct WorkflowAttributes {
     pub(crate) name: Option<LitStr>,
+}
+
+/// What `#[signal(..)]` says.
+#[derive(Default)]
+pub(crate) struct SignalAttributes {
+    pub(crate) name: Option<LitStr>,
+}
+
+/// What `#[update(..)]` says.
+#[derive(Default)]
+pub(crate) struct UpdateAttributes {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) reply: Option<Type>,
+    pub(crate) validate: Option<Path>,
 }
 
 /// Reads the arguments of `#[task]`.
@@ -156,6 +170,68 @@ pub(crate) fn workflow(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Wo
     result
 }
 
+/// Reads the arguments of `#[signal]`.
+pub(crate) fn signal(tokens: TokenStream, diagnostics: &mut Diagnostics) -> SignalAttributes {
+    let mut result = SignalAttributes::default();
+    for meta in entries(tokens, "signal", &["name"], diagnostics) {
+        result.name = name(&meta, diagnostics);
+    }
+    result
+}
+
+/// Reads the arguments of `#[update]`.
+pub(crate) fn update(tokens: TokenStream, diagnostics: &mut Diagnostics) -> UpdateAttributes {
+    const EXAMPLE: &str = "#[update(reply = Receipt, validate = check)]";
+    let mut result = UpdateAttributes::default();
+    let (tokens, replies) = split_types(tokens, "reply");
+    for meta in entries(tokens, "update", &["name", "reply", "validate"], diagnostics) {
+        match (key(&meta).as_str(), &meta) {
+            ("name", meta) => result.name = name(meta, diagnostics),
+            ("validate", Meta::NameValue(pair)) => match &pair.value {
+                Expr::Path(path) => result.validate = Some(path.path.clone()),
+                other => malformed(
+                    other.span(),
+                    "`validate` takes the name of a function",
+                    EXAMPLE,
+                    diagnostics,
+                ),
+            },
+            // Its type was taken out; a path stands for it.
+            ("reply", Meta::Path(_)) if !replies.is_empty() => result.reply = replies.first().cloned(),
+            (key, meta) => malformed(
+                value_span(meta),
+                &format!("`{key}` takes a value"),
+                EXAMPLE,
+                diagnostics,
+            ),
+        }
+    }
+    result
+}
+
+/// Takes the types of `key = Type` out of the arguments, where a bare `key` stays: a type is no expression.
+fn split_types(tokens: TokenStream, wanted: &str) -> (TokenStream, Vec<Type>) {
+    let split = |input: ParseStream<'_>| {
+        let (mut rest, mut types) = (TokenStream::new(), Vec::new());
+        while !input.is_empty() {
+            if input.peek(Ident) && input.peek2(Token![=]) && input.fork().parse::<Ident>()? == wanted {
+                let ident: Ident = input.parse()?;
+                input.parse::<Token![=]>()?;
+                types.push(input.parse::<Type>()?);
+                rest.extend(quote!(#ident));
+            }
+            while !input.is_empty() && !input.peek(Token![,]) {
+                rest.extend(std::iter::once(input.parse::<proc_macro2::TokenTree>()?));
+            }
+            if let Some(comma) = input.parse::<Option<Token![,]>>()? {
+                rest.extend(quote!(#comma));
+            }
+        }
+        Ok((rest, types))
+    };
+    split.parse2(tokens.clone()).unwrap_or((tokens, Vec::new()))
+}
+
 /// The entries with known keys, each key once.
 fn entries(tokens: TokenStream, owner: &str, known: &[&str], diagnostics: &mut Diagnostics) -> Vec<Meta> {
     let parsed = match Punctuated::<Meta, Token![,]>::parse_terminated.parse2(tokens) {
@@ -252,17 +328,22 @@ fn string(meta: &Meta, example: &str, diagnostics: &mut Diagnostics) -> Option<L
 
 fn name(meta: &Meta, diagnostics: &mut Diagnostics) -> Option<LitStr> {
     let text = string(meta, "name = \"orders\"", diagnostics)?;
+    is_name(&text, diagnostics).then_some(text)
+}
+
+/// Whether a text can be a stored name; reports it if not.
+pub(crate) fn is_name(text: &LitStr, diagnostics: &mut Diagnostics) -> bool {
     let value = text.value();
-    if value.is_empty() || value.len() > 200 || value.chars().any(char::is_control) {
+    let fits = !value.is_empty() && value.len() <= 200 && !value.chars().any(char::is_control);
+    if !fits {
         diagnostics.error(
             text.span(),
             "W0054",
             format!("{value:?} cannot be a name"),
             "use 1 to 200 bytes without control characters",
         );
-        return None;
     }
-    Some(text)
+    fits
 }
 
 /// Reads `"500ms"`, `"10s"`, `"5m"`, `"2h"`, `"1d"` and sums of them (`"1h 30m"`).

@@ -2,7 +2,7 @@
 //!
 //! The macros are re-exported by `workflow-runtime`, whose documentation shows their use. The passes, one module each:
 //! `attributes` and `signature` read and check what is written around the body; `body` turns a workflow's body
-//! into a state machine; `task` and `workflow` emit the items.
+//! into a state machine; `receives` finds the messages that it receives; `task`, `workflow` and `message` emit the items.
 
 mod attributes;
 mod body;
@@ -10,6 +10,8 @@ mod cfg;
 mod codes;
 mod diag;
 mod input;
+mod message;
+mod receives;
 mod signature;
 mod stand_in;
 mod task;
@@ -51,4 +53,30 @@ pub fn task(attributes: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn workflow(attributes: TokenStream, item: TokenStream) -> TokenStream {
     workflow::expand(&attributes.into(), &item.into()).into()
+}
+
+/// Makes a struct or enum a message that a workflow receives: implements `Signal`.
+///
+/// The type derives serde's `Serialize` and `Deserialize` itself, as every type does that is stored.
+///
+/// # Attributes
+/// - `name = "approval"`: the stored name; by default the type's. Name it when the type may be renamed while messages
+///   are under way.
+#[proc_macro_attribute]
+pub fn signal(attributes: TokenStream, item: TokenStream) -> TokenStream {
+    message::signal(&attributes.into(), &item.into()).into()
+}
+
+/// Makes a struct or enum a request that a workflow receives and answers: implements `Update`.
+///
+/// The type and the reply derive serde's `Serialize` and `Deserialize` themselves.
+///
+/// # Attributes
+/// - `reply = Receipt`: what the sender gets. Required.
+/// - `name = "add_item"`: the stored name; by default the type's.
+/// - `validate = check`: a function `fn(&Request, &Values) -> Result<(), E>`, where `E: Display`, that refuses a request
+///   before it is stored.
+#[proc_macro_attribute]
+pub fn update(attributes: TokenStream, item: TokenStream) -> TokenStream {
+    message::update(&attributes.into(), &item.into()).into()
 }

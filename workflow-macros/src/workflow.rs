@@ -1,12 +1,12 @@
 //! Emits the items of a `#[workflow]`: the input type, the function that makes a call, and the state machine.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{ToTokens, quote};
 use syn::{FnArg, ItemFn};
 
 use crate::body::{self, Param};
 use crate::diag::Diagnostics;
-use crate::{attributes, cfg, input, signature, stand_in};
+use crate::{attributes, cfg, input, receives, signature, stand_in};
 
 /// Expands `#[workflow(attributes)] item`.
 pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
@@ -19,6 +19,11 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     }
     let mut diagnostics = Diagnostics::default();
     let attributes = attributes::workflow(arguments.clone(), &mut diagnostics);
+    let received = receives::implementations(
+        &function.sig.ident,
+        &function.block.to_token_stream(),
+        &mut diagnostics,
+    );
     let before = diagnostics.count();
     signature::check(&function, "workflow", true, &mut diagnostics);
     if signature::is_method(&function) {
@@ -30,7 +35,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         body::check(&function.block, &mut diagnostics);
         let (errors, editor) = (diagnostics.into_tokens(), editor_copy(&function));
         let items = stand_in::workflow(&function);
-        return quote!(#errors #editor #items);
+        return quote!(#errors #editor #items #received);
     }
     let output = signature::output(&function);
     let bodies: Vec<Param> = params
@@ -139,6 +144,7 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
                     #input: ::core::option::Option<Self>,
                     #context: &mut ::workflow_runtime::WorkflowContext,
                 ) -> #output {
+                    #received
                     #run
                 }
             }

@@ -16,7 +16,7 @@ use crate::engine::hot::Verb;
 use crate::halt::{Halt, HaltSlot};
 use crate::operation::{Description, Operation, Parking, Prepared};
 use crate::record::{StateRecord, StateWriter, Stored, Value};
-use crate::run::Run;
+use crate::run::{Outbox, Run};
 use crate::store::{Batch, Write};
 
 /// Values of at least this many bytes are written as records of their own, once, when they do not change.
@@ -241,6 +241,18 @@ impl WorkflowContext {
         }
     }
 
+    /// Publishes a value with the next step.
+    pub(crate) fn publish(&mut self, name: &str, encoded: Result<Vec<u8>, codec::Error>) {
+        let Some(run) = &self.run else { return };
+        match encoded {
+            Ok(encoded) => run.shared.outbox.publish(name, encoded.into()),
+            Err(error) => run
+                .shared
+                .outbox
+                .fail(&format!("the published value `{name}`"), &error.to_string()),
+        }
+    }
+
     async fn try_perform<O: Operation>(&mut self, prepared: Prepared<O>) -> Result<O::Output, Halt> {
         let (operation, encoded) = prepared.into_parts()?;
         if self.building.is_some() {
@@ -315,6 +327,7 @@ impl WorkflowContext {
             return Err(Halt::Unencodable { variable, error });
         }
         let run = self.run()?;
+        run.shared.outbox.check()?;
         run.fresh = true;
         if let Parking::Message(signal) = &parking {
             run.look_at_messages().await?;
@@ -335,7 +348,12 @@ impl WorkflowContext {
     /// The value of a stored variable.
     pub(crate) fn restore<T: Durable>(&mut self, name: &str) -> Result<T, Halt> {
         let encoded = self.restore_encoded(name)?;
-        codec::decode(&encoded).map_err(|error| Halt::undecodable(name, error))
+        let decode = || codec::decode(&encoded);
+        match &self.run {
+            Some(run) => run.shared.outbox.restore(decode),
+            None => decode(),
+        }
+        .map_err(|error| Halt::undecodable(name, error))
     }
 
     pub(crate) fn restore_encoded(&self, name: &str) -> Result<Bytes, Halt> {
@@ -396,7 +414,7 @@ impl Saver<'_> {
 
     fn encode<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Option<Encoded> {
         self.context.scratch.clear();
-        match codec::encode_into(value, &mut self.context.scratch) {
+        match Outbox::storing(|| codec::encode_into(value, &mut self.context.scratch)) {
             Ok(()) => Some(Encoded::Scratch),
             Err(error) => {
                 self.fail(name, &error.to_string());

@@ -19,7 +19,7 @@ use crate::halt::Halt;
 use crate::operation::{
     BRANCHES, Description, IntoDuration, Operation, Parking, Sleep, expect, sleep, timer_due, write_head,
 };
-use crate::run::{Lines, Run};
+use crate::run::{Lines, Outbox, Run};
 use crate::store::{Batch, Condition, Write};
 
 /// Writes the operations of a join or select.
@@ -96,7 +96,7 @@ where
     let branch = run.branch(index);
     let done = branch.shared.lock().done.get(&branch.scope).cloned();
     let output = match done {
-        Some(done) => decode(&done)?,
+        Some(done) => decode(&branch, &done)?,
         None => {
             let key = branch.branch_key();
             let mut context = WorkflowContext::starting(branch);
@@ -116,7 +116,7 @@ where
 }
 
 fn encode<T: Durable>(output: &T) -> Result<Bytes, Halt> {
-    codec::encode(output)
+    Outbox::storing(|| codec::encode(output))
         .map(Bytes::from)
         .map_err(|error| Halt::Unencodable {
             variable: "the result of a branch".to_owned(),
@@ -124,8 +124,9 @@ fn encode<T: Durable>(output: &T) -> Result<Bytes, Halt> {
         })
 }
 
-fn decode<T: Durable>(encoded: &[u8]) -> Result<T, Halt> {
-    codec::decode(encoded).map_err(|error| Halt::undecodable("the result of a branch", error))
+fn decode<T: Durable>(run: &Run, encoded: &[u8]) -> Result<T, Halt> {
+    let decoded = run.shared.outbox.restore(|| codec::decode(encoded));
+    decoded.map_err(|error| Halt::undecodable("the result of a branch", error))
 }
 
 /// The branches are behind the instance: the next batch removes what they left. `open` are the encodings of those that
@@ -365,7 +366,7 @@ macro_rules! tuples {
                 run.obsolete.push(run.winner_key());
                 forget_branches(run, $count, &parts);
                 match winner {
-                    $($place => Ok($either::$variant(decode(&value)?)),)*
+                    $($place => Ok($either::$variant(decode(run, &value)?)),)*
                     other => Err(Halt::undecodable("the winner of a select", format!("there is no branch {other}"))),
                 }
             }
@@ -605,9 +606,9 @@ pub trait OperationExt: Operation + Sized {
     /// use serde::{Deserialize, Serialize};
     /// use workflow_runtime::prelude::*;
     ///
+    /// #[signal]
     /// #[derive(Serialize, Deserialize)]
     /// struct Answer(u32);
-    /// impl Signal for Answer { const NAME: &'static str = "answer"; }
     ///
     /// #[workflow]
     /// async fn question() -> Option<u32> {

@@ -37,6 +37,10 @@ pub(crate) enum Kind {
     Request = b'q',
     /// A link to a child: `id 00 child's id`.
     Child = b'k',
+    /// An update that was accepted, and its reply: `id 00 token name`.
+    Update = b'u',
+    /// A value that the workflow has published: `id 00 name`.
+    Published = b'p',
     /// A timer: `time id`.
     Timer = b'd',
     /// Who may run the shard's instances; one record per shard.
@@ -167,6 +171,18 @@ impl Keys {
         key.put_u64(token);
         key.put_slice(name.as_bytes());
         key.freeze()
+    }
+
+    /// An update to the run of an instance that has this token.
+    pub(crate) fn update(&self, id: &InstanceId, token: u64, request: &str) -> Bytes {
+        let mut key = self.numbered(Kind::Update, id, 8 + request.len());
+        key.put_u64(token);
+        key.put_slice(request.as_bytes());
+        key.freeze()
+    }
+
+    pub(crate) fn published(&self, id: &InstanceId, name: &str) -> Bytes {
+        self.scoped(Kind::Published, id, name.as_bytes())
     }
 
     pub(crate) fn timer(&self, id: &InstanceId, due_ms: u64) -> Bytes {

@@ -51,6 +51,8 @@ mod join;
 mod keys;
 mod operation;
 pub mod prelude;
+mod publish;
+mod receive;
 mod record;
 mod reports;
 mod run;
@@ -62,7 +64,7 @@ mod task_context;
 pub mod testing;
 mod workflow;
 
-pub use workflow_macros::{task, workflow};
+pub use workflow_macros::{signal, task, update, workflow};
 pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId, StatusKind};
 
 pub use backoff::{BackoffConfig, Jitter, RetryPolicy};
@@ -70,15 +72,17 @@ pub use child::{ChildFailure, ChildHandle, ChildResult, ParentClosePolicy, Start
 pub use context::WorkflowContext;
 pub use engine::{
     BuildError, Bulk, BulkError, BulkFailure, BulkReport, ChildLink, ControlError, EngineBuilder,
-    EngineStats, ExistingId, FailedAttempts, InstanceDetails, ListFilter, Page, ResultError, SendSignal,
-    ShutdownReport, SignalError, Start, StartError, WorkflowEngine, WorkflowHandle,
+    EngineStats, ExistingId, FailedAttempts, InstanceDetails, ListFilter, Page, QueryError, ResultError,
+    SendSignal, SendUpdate, ShutdownReport, SignalError, Start, StartError, UpdateError, Values,
+    WorkflowEngine, WorkflowHandle,
 };
 pub use join::{
     Cancellable, Cancelled, Either2, Either3, Either4, Either5, Either6, Either7, Either8, Elapsed, Join,
     JoinAll, OperationExt, Select, Timeout, TryJoin, join_all,
 };
-pub use operation::{IntoDuration, Operation, Receive, Sleep, receive, sleep, sleep_until};
-pub use signal::Signal;
+pub use operation::{IntoDuration, Operation, Sleep, sleep, sleep_until};
+pub use receive::{Receive, ReceiveUpdate, Responder, receive, receive_update};
+pub use signal::{ReceivedBy, Receives, Signal, Update, Validator};
 pub use task::{StateRequirement, Task, TaskCall, TaskFailure, TaskOptions};
 pub use task_context::{Extract, State, TaskContext};
 pub use workflow::{Contains, RegisteredIn, Registry, RegistryVisitor, Workflow, WorkflowCall};

@@ -1,4 +1,4 @@
-//! What a workflow can await: tasks, timers, signals.
+//! What a workflow can await: tasks, timers; messages are in `receive.rs`.
 
 use std::borrow::Cow;
 use std::future::{Future, IntoFuture};
@@ -9,15 +9,15 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use workflow_model::codec;
 
+use crate::Output;
 use crate::attempt::{self, AnyOutput, AnyTask};
 use crate::context::WorkflowContext;
-use crate::engine::Entry;
+use crate::engine::{Entry, MessageEntry};
 use crate::halt::Halt;
 use crate::run::Run;
 use crate::store::{Batch, Write};
 use crate::task::{Input, StateRequirement, Task, TaskCall, TaskFailure, TaskOptions};
 use crate::task_context::TaskContext;
-use crate::{Output, Signal};
 
 /// Something that a workflow can await.
 #[diagnostic::on_unimplemented(
@@ -132,6 +132,7 @@ pub struct Description {
     pub(crate) tasks: Vec<(&'static str, Vec<StateRequirement>)>,
     pub(crate) operations: Vec<(usize, String)>,
     pub(crate) children: Vec<Entry>,
+    pub(crate) messages: Vec<MessageEntry>,
 }
 
 /// An operation with its encoding, ready to be stored.
@@ -207,6 +208,7 @@ pub(crate) fn describe_encoded(encoded: &[u8]) -> String {
         Some((BRANCHES, name, _)) => name.to_owned(),
         Some((CHILD_START, name, _)) => format!("start of child workflow `{name}`"),
         Some((RECEIVE, name, _)) => format!("signal `{name}`"),
+        Some((RECEIVE_UPDATE, name, _)) => format!("update `{name}`"),
         _ => "an unknown operation".to_owned(),
     }
 }
@@ -240,7 +242,8 @@ pub(crate) const CHILD: u8 = b'c';
 pub(crate) const CHILD_START: u8 = b'b';
 pub(crate) const CHILD_HANDLE: u8 = b'h';
 const SLEEP: u8 = b's';
-const RECEIVE: u8 = b'm';
+pub(crate) const RECEIVE: u8 = b'm';
+pub(crate) const RECEIVE_UPDATE: u8 = b'u';
 
 pub(crate) fn expect<'a>(encoded: &'a [u8], kind: u8, name: &str) -> Result<&'a [u8], String> {
     match read_head(encoded) {
@@ -525,69 +528,5 @@ impl Operation for Sleep {
         run.wait_until(self.due_ms).await?;
         run.obsolete.push(run.core.keys.timer(&run.id, self.due_ms));
         Ok(())
-    }
-}
-
-/// A message to wait for.
-#[derive(Debug)]
-#[must_use = "nothing is received unless this is awaited"]
-pub struct Receive<S>(PhantomData<fn() -> S>);
-
-/// Waits for the next message of type `S` to this instance. Messages that came earlier are kept until they are received,
-/// in their order.
-///
-/// ```
-/// use serde::{Deserialize, Serialize};
-/// use workflow_runtime::prelude::*;
-///
-/// #[derive(Serialize, Deserialize)]
-/// struct Approval { by: String }
-/// impl Signal for Approval { const NAME: &'static str = "approval"; }
-///
-/// #[workflow]
-/// async fn purchase(item: String) -> String {
-///     let approval = receive::<Approval>().await;
-///     format!("{item}, approved by {}", approval.by)
-/// }
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// let engine = WorkflowEngine::<purchase>::builder().in_memory().build().await.unwrap();
-/// let handle = engine.start(purchase("a lamp".into())).await.unwrap();
-/// handle.signal(Approval { by: "Ada".into() }).await.unwrap();
-/// assert_eq!(handle.result().await.unwrap(), "a lamp, approved by Ada");
-/// # });
-/// ```
-pub fn receive<S: Signal>() -> Receive<S> {
-    Receive(PhantomData)
-}
-
-impl<S: Signal> Operation for Receive<S> {
-    type Output = S;
-
-    fn describe(description: &mut Description, point: usize) {
-        description
-            .operations
-            .push((point, format!("signal `{}`", S::NAME)));
-    }
-
-    fn encode(&mut self, _: u64, out: &mut Vec<u8>) -> Result<(), String> {
-        write_head(out, RECEIVE, S::NAME);
-        Ok(())
-    }
-
-    fn decode(encoded: &[u8]) -> Result<Self, String> {
-        expect(encoded, RECEIVE, S::NAME)?;
-        Ok(receive())
-    }
-
-    fn parking(&self, _: &Run) -> Result<Parking, Halt> {
-        Ok(Parking::Message(S::NAME.into()))
-    }
-
-    async fn perform(self, context: &mut WorkflowContext, _: Bytes) -> Result<S, Halt> {
-        let run = context.run()?;
-        let message = run.next_message(S::NAME).await?;
-        let decoded = codec::decode(&message.payload)
-            .map_err(|error| Halt::undecodable(&format!("a message `{}`", S::NAME), error))?;
-        Ok(decoded)
     }
 }

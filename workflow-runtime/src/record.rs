@@ -124,6 +124,42 @@ pub(crate) struct MessageRecord {
     pub(crate) signal: String,
     #[serde(with = "blob")]
     pub(crate) payload: Bytes,
+    /// The name of the request, if somebody waits for a reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<String>,
+}
+
+impl MessageRecord {
+    pub(crate) fn signal(signal: String, payload: Bytes) -> Self {
+        MessageRecord {
+            signal,
+            payload,
+            request: None,
+        }
+    }
+}
+
+/// An update that was accepted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct UpdateRecord {
+    /// The update's stored name.
+    pub(crate) update: String,
+    /// The answer, once there is one.
+    pub(crate) reply: Option<Reply>,
+}
+
+/// The answer to an update.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    Given(#[serde(with = "blob")] Bytes),
+    Rejected(String),
+}
+
+/// What of an instance record tells whose it is; the input is not read.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct InstanceHead {
+    pub(crate) workflow: String,
+    pub(crate) token: u64,
 }
 
 mod blob {

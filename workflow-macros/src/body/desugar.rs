@@ -1,4 +1,5 @@
-//! Rewrites `join!`, `try_join!` and `select!` into operations that are awaited, before anything else looks at the body.
+//! Rewrites `join!`, `try_join!` and `select!` into operations that are awaited, and `publish!` into a call of the
+//! context, before anything else looks at the body.
 
 use proc_macro2::Span;
 use quote::quote_spanned;
@@ -6,8 +7,9 @@ use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
-use syn::{Block, Expr, Macro, Pat, Stmt, Token, parse_quote_spanned};
+use syn::{Block, Expr, LitStr, Macro, Pat, Stmt, Token, parse_quote_spanned};
 
+use crate::attributes;
 use crate::diag::Diagnostics;
 
 /// The variants of the runtime's `Either` types.
@@ -70,10 +72,22 @@ impl Desugar<'_> {
                 });
                 parse_quote_spanned!(span=> match #awaited { #(#arms)* })
             }),
+            "publish" => mac
+                .parse_body::<Published>()
+                .map(|published| self.published(&published, span)),
             _ => return None,
         };
         match rewritten {
             Ok(expr) => Some(expr),
+            Err(error) if name == "publish" => {
+                self.diagnostics.error(
+                    error.span(),
+                    "W0035",
+                    format!("this `publish!` cannot be read: {error}"),
+                    "write `publish!(\"name\", value)`, or `publish!(variable)` to publish it under its own name",
+                );
+                Some(parse_quote_spanned!(span=> ()))
+            }
             Err(error) => {
                 let fix = match name.as_str() {
                     "select" => "write `pattern = operation => expression,` for each branch",
@@ -88,6 +102,14 @@ impl Desugar<'_> {
                 Some(parse_quote_spanned!(span=> ::core::unreachable!()))
             }
         }
+    }
+
+    fn published(&mut self, published: &Published, span: Span) -> Expr {
+        let Published { name, value } = published;
+        attributes::is_name(name, self.diagnostics);
+        let context = syn::Ident::new("__context", Span::mixed_site());
+        let value = quote_spanned!(value.span()=> &(#value));
+        parse_quote_spanned!(span=> ::workflow_runtime::__private::publish(#context, #name, #value))
     }
 
     fn awaited(&mut self, name: &str, operations: &[Expr], span: Span) -> Expr {
@@ -115,6 +137,33 @@ impl Desugar<'_> {
         }
         let make = syn::Ident::new(name, span.resolved_at(Span::mixed_site()));
         parse_quote_spanned!(span=> ::workflow_runtime::__private::#make((#(#operations,)*)).await)
+    }
+}
+
+/// `"name", value` or `variable`.
+struct Published {
+    name: LitStr,
+    value: Expr,
+}
+
+impl Parse for Published {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let published = if input.peek(LitStr) {
+            let name = input.parse()?;
+            input.parse::<Token![,]>()?;
+            Published {
+                name,
+                value: input.parse()?,
+            }
+        } else {
+            let ident: syn::Ident = input.parse()?;
+            Published {
+                name: LitStr::new(&super::text(&ident), ident.span()),
+                value: parse_quote_spanned!(ident.span()=> #ident),
+            }
+        };
+        input.parse::<Option<Token![,]>>()?;
+        Ok(published)
     }
 }
 

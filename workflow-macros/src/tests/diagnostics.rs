@@ -7,7 +7,7 @@ use super::{errors, tokens};
 use crate::body;
 use crate::codes::CODES;
 use crate::diag::Diagnostics;
-use crate::signature;
+use crate::{receives, signature};
 
 /// The errors of a workflow's body.
 fn check(body: &str, expected: Expect) {
@@ -207,4 +207,37 @@ fn codes_are_sorted_and_used_once() {
     sorted.sort_unstable();
     sorted.dedup();
     assert_eq!(codes, sorted);
+}
+
+/// The types that a body receives.
+fn check_received(body: &str, expected: Expect) {
+    let mut diagnostics = Diagnostics::default();
+    let found = receives::types(&tokens(body), &mut diagnostics);
+    let types: Vec<_> = found.iter().map(signature::show).collect();
+    expected.assert_eq(&format!("{types:?}\n{}", errors(diagnostics)));
+}
+
+#[test]
+fn what_is_received() {
+    check_received(
+        "receive::<A>().await; let x = receive_update::<a::B<u8>>(); select! { _ = rt::receive::<A>() => {}, _ = f() => {} }
+         vec![receive::<C>(), custom!(receive::<(D, E)>())]; repeat_with(receive::<F>); 0..receive::<G>();",
+        expect![[r#"
+            ["A", "a::B<u8>", "C", "(D, E)", "F", "G"]
+        "#]],
+    );
+    check_received(
+        "channel.receive(); x.receive::<A>(); fn receive() {} other::receive(); receive(1); receive::<A, B>(); receive",
+        expect![[r#"
+            []
+        "#]],
+    );
+    check_received(
+        "receive(); workflow_runtime::receive_update().await; receive::<Vec<_>>()",
+        expect![[r#"
+            []
+            W0034: `receive` without the type that is received: the types that a workflow receives are read from its body, so that no sender can send another one
+            W0034: `receive_update` without the type that is received: the types that a workflow receives are read from its body, so that no sender can send another one
+        "#]],
+    );
 }

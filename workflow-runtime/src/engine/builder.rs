@@ -161,7 +161,11 @@ impl<R: Registry> EngineBuilder<R> {
     /// # Panics
     /// Outside of a tokio runtime with time enabled.
     pub async fn build(self) -> Result<WorkflowEngine<R>, BuildError> {
-        let (entries, problems) = registry::collect::<R>(&self.states);
+        let registry::Collected {
+            entries,
+            inboxes,
+            problems,
+        } = registry::collect::<R>(&self.states);
         if !problems.is_empty() {
             return Err(BuildError::Registry { problems });
         }
@@ -183,6 +187,7 @@ impl<R: Registry> EngineBuilder<R> {
                 epoch: opened.epoch,
                 states: self.states,
                 entries,
+                inboxes,
                 poison_limit: self.poison_limit,
                 waiting_limit: self.waiting_in_memory,
             })

@@ -14,10 +14,10 @@ use super::committer::Committer;
 use super::gate::Gate;
 use super::hot::HotMap;
 use super::lease::{Lease, Leases};
-use super::registry::Entry;
+use super::registry::{Entry, MessageEntry};
 use super::timers::Timers;
 use crate::keys::{self, Keys, Kind};
-use crate::record::{MessageRecord, OutcomeRecord};
+use crate::record::{MessageRecord, OutcomeRecord, UpdateRecord};
 use crate::store::{Error, Store};
 use crate::task_context::States;
 
@@ -36,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) states: Arc<States>,
     pub(crate) entries: HashMap<&'static str, Entry>,
+    /// What each workflow receives.
+    pub(crate) inboxes: HashMap<&'static str, Vec<MessageEntry>>,
     pub(crate) counters: Counters,
     /// After so many deaths of the process at one step, the step counts as their cause.
     pub(crate) poison_limit: u32,
@@ -43,6 +45,8 @@ pub(crate) struct Core {
     waiters: Mutex<HashMap<InstanceId, Vec<oneshot::Sender<OutcomeRecord>>>>,
     /// All work of the engine; that of a shard passes the gate of its lease, too.
     pub(crate) gate: Gate,
+    /// Those who wait for the replies to updates, by the updates' keys.
+    askers: Mutex<HashMap<Bytes, Vec<oneshot::Sender<UpdateRecord>>>>,
     message_count: AtomicU64,
     tokens: AtomicU64,
 }
@@ -53,6 +57,8 @@ pub(crate) struct Message {
     pub(crate) key: Bytes,
     pub(crate) signal: String,
     pub(crate) payload: Bytes,
+    /// The name of the request, if somebody waits for a reply.
+    pub(crate) request: Option<String>,
 }
 
 /// What an engine has done since it was built.
@@ -96,6 +102,7 @@ pub(crate) struct Parts {
     pub(crate) epoch: u64,
     pub(crate) states: States,
     pub(crate) entries: HashMap<&'static str, Entry>,
+    pub(crate) inboxes: HashMap<&'static str, Vec<MessageEntry>>,
     pub(crate) poison_limit: u32,
     pub(crate) waiting_limit: usize,
 }
@@ -116,6 +123,7 @@ impl Core {
             timers,
             states: Arc::new(parts.states),
             entries: parts.entries,
+            inboxes: parts.inboxes,
             counters: Counters::default(),
             poison_limit: parts.poison_limit,
             clock: Clock {
@@ -124,6 +132,7 @@ impl Core {
             },
             waiters: Mutex::default(),
             gate: Gate::default(),
+            askers: Mutex::default(),
             message_count: AtomicU64::new(parts.epoch << 32),
             // Unique among all engines that ever open this store: the epoch is.
             tokens: AtomicU64::new(parts.epoch << 32),
@@ -190,6 +199,7 @@ impl Core {
                     key,
                     signal: record.signal,
                     payload: record.payload,
+                    request: record.request,
                 })
             })
             .collect()
@@ -225,8 +235,40 @@ impl Core {
         }
     }
 
+    pub(crate) fn wait_for_reply(&self, update: &Bytes) -> oneshot::Receiver<UpdateRecord> {
+        let (sender, receiver) = oneshot::channel();
+        let mut askers = self.askers.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = askers.entry(update.clone()).or_default();
+        list.retain(|asker| !asker.is_closed());
+        list.push(sender);
+        receiver
+    }
+
+    pub(crate) fn announce_reply(&self, update: &Bytes, record: &UpdateRecord) {
+        let askers = self
+            .askers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(update);
+        for asker in askers.into_iter().flatten() {
+            let _ = asker.send(record.clone());
+        }
+    }
+
+    /// Removes the entry of an update for whose reply nobody waits any more.
+    pub(crate) fn forget_asker(&self, update: &Bytes) {
+        let mut askers = self.askers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(list) = askers.get_mut(update) {
+            list.retain(|asker| !asker.is_closed());
+            if list.is_empty() {
+                askers.remove(update);
+            }
+        }
+    }
+
     /// Nobody will ever be told: the engine has ended.
     pub(crate) fn forget_waiters(&self) {
+        self.askers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.waiters
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -11,6 +11,7 @@ use super::{WorkflowEngine, handle};
 use crate::child::ParentClosePolicy;
 use crate::keys::{Keys, Kind};
 use crate::operation;
+use crate::receive;
 use crate::record::{AttemptsRecord, ChildRecord, InstanceRecord, OutcomeRecord, StateRecord, Value};
 use crate::store::Error;
 
@@ -47,6 +48,8 @@ pub struct InstanceDetails {
     pub awaits: Option<String>,
     /// The variables that the rest of the code needs, by name.
     pub variables: BTreeMap<String, Json>,
+    /// What it has published, by name; see [`publish!`](crate::publish).
+    pub published: BTreeMap<String, Json>,
     /// The failed attempts of the pending task, and its progress.
     pub attempts: Option<FailedAttempts>,
     /// The names of the messages that it has not received yet, oldest first.
@@ -152,6 +155,7 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
     let attempts =
         attempts.filter(|attempts| state.as_ref().is_some_and(|state| state.step == attempts.step));
     let messages = core.read_messages(id).await?;
+    let published = super::query::published(core, id).await?;
     let links = core
         .store
         .scan(core.keys.numbered_range(Kind::Child, id), CHILDREN)
@@ -183,6 +187,10 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
             .map(|state| operation::describe_encoded(&state.operation)),
         point: state.map(|state| state.point),
         variables,
+        published: published
+            .into_iter()
+            .map(|(name, value)| (name, json(&value)))
+            .collect(),
         attempts: attempts.map(|attempts| FailedAttempts {
             failed: attempts.failed,
             error: attempts.error,
@@ -190,7 +198,10 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
             crashes: attempts.crashes,
             progress: attempts.progress.as_deref().map(json),
         }),
-        messages: messages.into_iter().map(|message| message.signal).collect(),
+        messages: messages
+            .into_iter()
+            .map(|message| receive::shown(&message.signal).to_owned())
+            .collect(),
     }))
 }
 

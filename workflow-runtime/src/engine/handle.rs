@@ -1,23 +1,20 @@
 //! A started instance, as its starter sees it.
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InvalidId, codec};
+use workflow_model::{BlockedReason, InstanceId, InstanceStatus};
 
 use super::core::{Core, decode};
-use super::deliver::Undelivered;
-use crate::Output;
-use crate::Signal;
-use crate::keys::{self, Kind};
+use super::send::{SendSignal, SendUpdate};
+use crate::keys::Kind;
 use crate::operation;
-use crate::record::{self, End, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord};
-use crate::store::{self, Condition, Write};
+use crate::record::{End, InstanceRecord, OutcomeRecord, StateRecord};
+use crate::store;
 use crate::workflow::Workflow;
+use crate::{Output, ReceivedBy, Signal, Update};
 
 /// Why the result of an instance cannot be had.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -70,36 +67,6 @@ pub enum ResultError {
         id: InstanceId,
     },
     /// The store failed.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-}
-
-/// Why a message was not accepted.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignalError {
-    /// There is no such instance.
-    #[error("there is no instance `{id}`; start it before signalling it")]
-    NotFound {
-        /// The id.
-        id: InstanceId,
-    },
-    /// The instance has ended.
-    #[error("the instance `{id}` has ended; it receives nothing any more")]
-    Closed {
-        /// The id.
-        id: InstanceId,
-    },
-    /// The request's name breaks a rule.
-    #[error("the request id is refused: {0}")]
-    RequestId(InvalidId),
-    /// The message cannot be stored.
-    #[error("the message cannot be stored: {0}")]
-    Unencodable(String),
-    /// Another engine has opened the store.
-    #[error("another engine has taken the store over; this one can write no more")]
-    Fenced,
-    /// The store failed; unless it says that the outcome is unknown, the message is not stored.
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -216,14 +183,15 @@ impl<W: Workflow> WorkflowHandle<W> {
             .ok_or_else(|| ResultError::NotFound { id: self.id.clone() })
     }
 
-    /// Sends a message to the instance; it is durable when the returned [`SendSignal`] has been awaited.
+    /// Sends a message to the instance; it is durable when the returned [`SendSignal`] has been awaited. A message of a
+    /// type that the workflow never receives does not compile.
     ///
     /// ```
     /// # use serde::{Deserialize, Serialize};
     /// # use workflow_runtime::prelude::*;
+    /// # #[signal]
     /// # #[derive(Serialize, Deserialize)]
     /// # struct Approval { by: String }
-    /// # impl Signal for Approval { const NAME: &'static str = "approval"; }
     /// # #[workflow]
     /// # async fn purchase() -> String { receive::<Approval>().await.by }
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -238,120 +206,22 @@ impl<W: Workflow> WorkflowHandle<W> {
         clippy::needless_pass_by_value,
         reason = "a message is given away, as its receiver gets it"
     )]
-    pub fn signal<S: Signal>(&self, message: S) -> SendSignal<'_> {
-        let payload = codec::encode(&message)
-            .map(Bytes::from)
-            .map_err(|error| error.to_string());
-        SendSignal {
-            core: &self.core,
-            id: &self.id,
-            signal: S::NAME,
-            payload,
-            request_id: None,
-        }
+    pub fn signal<S: Signal + ReceivedBy<W>>(&self, message: S) -> SendSignal {
+        SendSignal::typed(&self.core, &self.id, W::NAME, &message)
     }
-}
 
-/// A message that is about to be sent; await it.
-#[must_use = "nothing is sent unless this is awaited"]
-pub struct SendSignal<'a> {
-    core: &'a Arc<Core>,
-    id: &'a InstanceId,
-    signal: &'static str,
-    payload: Result<Bytes, String>,
-    request_id: Option<String>,
-}
-
-impl fmt::Debug for SendSignal<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("SendSignal")
-            .field("id", &self.id)
-            .field("signal", &self.signal)
-            .finish_non_exhaustive()
+    /// Sends a request to the instance; the returned [`SendUpdate`] is awaited for the reply. A request of a type that
+    /// the workflow never receives does not compile. See [`receive_update`](crate::receive_update).
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a request is given away, as its receiver gets it"
+    )]
+    pub fn update<U: Update + ReceivedBy<W>>(&self, update: U) -> SendUpdate<U::Reply> {
+        SendUpdate::typed(&self.core, &self.id, W::NAME, &update)
     }
-}
 
-impl SendSignal<'_> {
-    /// Names the request: a repetition of it is accepted and changes nothing, as long as the instance exists. 1 to 200
-    /// bytes without control characters.
-    pub fn request_id(mut self, request_id: impl Into<String>) -> Self {
-        self.request_id = Some(request_id.into());
-        self
-    }
-}
-
-impl<'a> IntoFuture for SendSignal<'a> {
-    type Output = Result<(), SignalError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let payload = self.payload.map_err(SignalError::Unencodable)?;
-            let request_id = match self.request_id {
-                None => None,
-                Some(request_id) => Some(InstanceId::new(request_id).map_err(SignalError::RequestId)?),
-            };
-            signal(self.core, self.id, self.signal, payload, request_id).await
-        })
-    }
-}
-
-/// Stores a message and makes the instance look at it.
-async fn signal(
-    core: &Arc<Core>,
-    id: &InstanceId,
-    name: &str,
-    payload: Bytes,
-    request_id: Option<InstanceId>,
-) -> Result<(), SignalError> {
-    let not_found = || SignalError::NotFound { id: id.clone() };
-    let closed = || SignalError::Closed { id: id.clone() };
-    let keys = [Kind::Instance, Kind::Outcome].map(|kind| core.keys.of(kind, id));
-    let found = core.store.get(&keys).await?;
-    let [Some(instance), outcome] = &found[..] else {
-        return Err(not_found());
-    };
-    let mut conditions = vec![Condition::Equals(keys[0].clone(), instance.clone())];
-    let mut writes = Vec::with_capacity(3);
-    let message = core.keys.message(id, core.now_ms(), core.next_message());
-    let record = record::encode(&MessageRecord {
-        signal: name.to_owned(),
-        payload,
-    });
-    writes.push(Write::Put(message.clone(), record));
-    // The value tells a waiting instance's next batch that a message came.
-    core.ready(id, keys::nonce(&message), &mut writes);
-    if let Some(request_id) = request_id {
-        let instance: InstanceRecord = decode(&keys[0], instance)?;
-        let request = core.keys.request(id, instance.token, request_id.as_str());
-        if core.read_one(&request).await?.is_some() {
-            return Ok(());
-        }
-        conditions.push(Condition::Absent(request.clone()));
-        writes.push(Write::Put(request, Bytes::new()));
-    }
-    // A blocked instance still takes messages; whoever repairs it finds them.
-    match outcome {
-        None => conditions.push(Condition::Absent(keys[1].clone())),
-        Some(value) => {
-            if !decode::<OutcomeRecord>(&keys[1], value)?.end.is_open() {
-                return Err(closed());
-            }
-            conditions.push(Condition::Equals(keys[1].clone(), value.clone()));
-        }
-    }
-    let requested = conditions.len() == 3;
-    match core.deliver(id, conditions, writes).await {
-        Ok(()) => {
-            core.wake(id);
-            Ok(())
-        }
-        Err(Undelivered::Fenced) => Err(SignalError::Fenced),
-        Err(Undelivered::Store(error)) => Err(error.into()),
-        // The same request, at the same moment.
-        Err(Undelivered::Conflict(1)) if requested => Ok(()),
-        Err(Undelivered::Conflict(_)) => Err(closed()),
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 }
 

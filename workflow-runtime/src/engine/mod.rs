@@ -15,8 +15,10 @@ pub(crate) mod lease;
 mod list;
 mod open;
 mod order;
+mod query;
 mod registry;
 pub(crate) mod runner;
+mod send;
 pub(crate) mod start;
 mod timers;
 
@@ -32,9 +34,12 @@ pub use builder::{BuildError, EngineBuilder};
 pub use bulk::{Bulk, BulkError, BulkFailure, BulkReport};
 pub use control::ControlError;
 pub use describe::{ChildLink, FailedAttempts, InstanceDetails};
-pub use handle::{ResultError, SendSignal, SignalError, WorkflowHandle};
+pub use handle::{ResultError, WorkflowHandle};
 pub use list::{ListFilter, Page};
+pub use query::{QueryError, Values};
 pub use registry::Entry;
+pub(crate) use registry::MessageEntry;
+pub use send::{SendSignal, SendUpdate, SignalError, UpdateError};
 pub use start::{ExistingId, Start, StartError};
 
 use self::core::Core;

@@ -147,10 +147,7 @@ pub(super) async fn plan(core: &Core, id: &InstanceId, order: &Order) -> Result<
     }
     let message = core.keys.message(id, core.now_ms(), core.next_message());
     let payload = Bytes::from(reason.clone().into_bytes());
-    let record = record::encode(&MessageRecord {
-        signal: verb.signal().to_owned(),
-        payload,
-    });
+    let record = record::encode(&MessageRecord::signal(verb.signal().to_owned(), payload));
     let mut writes = vec![Write::Put(message.clone(), record)];
     core.ready(id, keys::nonce(&message), &mut writes);
     Ok(Plan {
@@ -315,10 +312,7 @@ async fn end_stopped(
     if let Some(parent) = &instance.parent {
         let message = core.keys.message(parent, core.now_ms(), core.next_message());
         let payload = record::encode(&ChildEnd::of(&ended));
-        let record = record::encode(&MessageRecord {
-            signal: crate::child::ended(id),
-            payload,
-        });
+        let record = record::encode(&MessageRecord::signal(crate::child::ended(id), payload));
         core.ready(parent, keys::nonce(&message), &mut writes);
         writes.push(Write::Put(message, record));
     }

@@ -90,6 +90,7 @@ async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -
         Ok(run) => run,
         Err(halt) => return Ended::Left(halt),
     };
+    let end = end.and_then(|end| run.shared.outbox.check().map(|()| end));
     let (end, output) = match end {
         Ok(end) => end,
         Err(Halt::Terminated { reason }) => (End::Terminated { reason }, Bytes::new()),

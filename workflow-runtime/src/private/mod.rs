@@ -53,6 +53,11 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, codec::Error> {
     codec::encode(value)
 }
 
+/// Generated code for `publish!`.
+pub fn publish<T: Serialize + ?Sized>(context: &mut crate::WorkflowContext, name: &str, value: &T) {
+    context.publish(name, codec::encode(value));
+}
+
 /// Ties the type of a value to a marker that exists before it.
 pub fn witness<T>(_: &PhantomData<T>, value: T) -> T {
     value

@@ -96,6 +96,11 @@ impl Run {
         }
     }
 
+    /// Whether a message was received and its record is not removed yet.
+    pub(super) fn is_taken(&self, key: &Bytes) -> bool {
+        self.shared.lock().taken.iter().any(|(taken, _)| taken == key)
+    }
+
     /// The taken messages that a batch removes.
     pub(super) fn taken_in(&self, batch: &Batch) -> Vec<Bytes> {
         let shared = self.shared.lock();
@@ -128,10 +133,14 @@ impl Run {
     /// Lines within `scope` were dropped: what they took and did not remove is to be read again.
     pub(crate) fn give_back(&self, scope: &Scope) {
         let mut shared = self.shared.lock();
-        let before = shared.taken.len();
-        shared.taken.retain(|(_, taker)| !taker.is_within(scope));
-        if shared.taken.len() != before {
+        let given_back: Vec<Bytes> = shared
+            .taken
+            .extract_if(.., |(_, taker)| taker.is_within(scope))
+            .map(|(key, _)| key)
+            .collect();
+        if !given_back.is_empty() {
             drop(shared);
+            self.shared.outbox.forget(&given_back);
             self.hot.tell();
         }
     }

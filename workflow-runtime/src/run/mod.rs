@@ -7,6 +7,7 @@
 //! under the value that was last read, which every message changes.
 
 mod messages;
+mod outside;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::keys::{self, Kind};
 use crate::record::{self, AttemptsRecord, ChildEnd, GivenRecord, MessageRecord, StateRecord};
 use crate::store::{self, Batch, Condition, Verdict, Write};
 
+pub(crate) use self::outside::{Answer, Outbox};
 pub(crate) use self::waiting::Lines;
 
 /// One line of execution of an instance that really runs.
@@ -110,6 +112,8 @@ pub(crate) struct Shared {
     state: Mutex<SharedState>,
     /// What the branches want to be committed; handed over when a poll of the instance ends.
     pub(crate) gathered: Gathered,
+    /// What it has to tell.
+    pub(crate) outbox: Arc<Outbox>,
     /// Held while messages are read, so that lines look at them in the order in which they began to.
     reading: tokio::sync::Mutex<()>,
 }
@@ -352,6 +356,20 @@ impl Run {
     /// Commits a batch. While the store is unavailable this waits and tries again, except for an instance's first
     /// batch, whose caller gets the error. A failed condition other than the fence is given back with the batch.
     pub(crate) async fn commit(&mut self, mut batch: Batch) -> Result<Option<(usize, Batch)>, Halt> {
+        let told = self.tell_outside(&mut batch);
+        match self.commit_whole(batch).await? {
+            None => {
+                self.was_told(told);
+                Ok(None)
+            }
+            Some((index, mut batch)) => {
+                Self::take_back(&told, &mut batch);
+                Ok(Some((index, batch)))
+            }
+        }
+    }
+
+    async fn commit_whole(&mut self, mut batch: Batch) -> Result<Option<(usize, Batch)>, Halt> {
         let starting = self.starting.take();
         let (mut failures, mut unknown) = (0, false);
         loop {
@@ -517,10 +535,8 @@ impl Run {
                 .core
                 .keys
                 .message(parent, self.core.now_ms(), self.core.next_message());
-            let message = MessageRecord {
-                signal: child::ended(&self.id),
-                payload: record::encode(&ChildEnd::of(outcome)),
-            };
+            let message =
+                MessageRecord::signal(child::ended(&self.id), record::encode(&ChildEnd::of(outcome)));
             // Only a parent that has not ended has a state.
             batch
                 .conditions

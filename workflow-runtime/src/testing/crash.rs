@@ -20,8 +20,8 @@ use super::report::{self, CrashMismatch, CrashReport, Ended};
 use crate::keys::{Keys, Kind, SHARDS};
 use crate::store::{MemoryStore, Store};
 use crate::{
-    Contains, EngineBuilder, ExistingId, Registry, ResultError, Signal, SignalError, StartError, Workflow,
-    WorkflowCall, WorkflowEngine, WorkflowHandle,
+    Contains, EngineBuilder, ExistingId, ReceivedBy, Registry, ResultError, Signal, SignalError, StartError,
+    Workflow, WorkflowCall, WorkflowEngine, WorkflowHandle,
 };
 
 const INSTANCE: &str = "crash-everywhere";
@@ -154,9 +154,9 @@ where
     /// use workflow_runtime::prelude::*;
     /// use workflow_runtime::testing::crash_everywhere;
     ///
+    /// #[signal]
     /// #[derive(Serialize, Deserialize, Clone)]
     /// struct Item(String);
-    /// impl Signal for Item { const NAME: &'static str = "item"; }
     ///
     /// #[workflow]
     /// async fn cart() -> String {
@@ -175,7 +175,7 @@ where
     /// assert_eq!(report.result().map(String::as_str), Some("teapot"));
     /// # });
     /// ```
-    pub fn signal<S: Signal + Clone + Sync>(mut self, message: S) -> Self {
+    pub fn signal<S: Signal + ReceivedBy<W> + Clone + Sync>(mut self, message: S) -> Self {
         let send: SendMessage<W> = Box::new(move |handle, request| {
             let message = message.clone();
             Box::pin(async move { handle.signal(message).request_id(request).await })

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
+pub use workflow_runtime::testing::CrashEverywhere;
 use workflow_runtime::testing::{CrashReport, EffectLog, crash_everywhere};
 use workflow_runtime::{Signal, Workflow, WorkflowCall};
 
@@ -121,6 +122,7 @@ pub async fn compare<W>(
     call: fn() -> WorkflowCall<W>,
     twin: fn() -> Twin<W::Output>,
     notes: &[i64],
+    send: fn(CrashEverywhere<W, W>, Note) -> CrashEverywhere<W, W>,
     places: usize,
 ) -> Result<CrashReport<W::Output>, String>
 where
@@ -135,7 +137,7 @@ where
     let kit = || {
         let kit = crash_everywhere::<W, W>(call).effects(&log).at_most(places);
         notes.iter().fold(kit, |kit, note| {
-            kit.signal(Note(*note)).pause(std::time::Duration::from_millis(1))
+            send(kit, Note(*note)).pause(std::time::Duration::from_millis(1))
         })
     };
     let report = kit().check().await.map_err(|mismatch| mismatch.to_string())?;
@@ -200,8 +202,12 @@ macro_rules! twin {
             pub async fn check(places: usize) -> Result<(), String> {
                 use crate::support::*;
                 let notes: &[i64] = &[];
-                $(let notes: &[i64] = &$notes;)?
-                crate::support::compare(|| workflow::$call($($args),*), function::twin, notes, places).await?;
+                let send: fn(CrashEverywhere<workflow::$name, workflow::$name>, Note) -> _ = |kit, _| kit;
+                $(
+                    let notes: &[i64] = &$notes;
+                    let send: fn(CrashEverywhere<workflow::$name, workflow::$name>, Note) -> _ = |kit, note| kit.signal(note);
+                )?
+                crate::support::compare(|| workflow::$call($($args),*), function::twin, notes, send, places).await?;
                 Ok(())
             }
             #[cfg(not(twins_only))]

@@ -6,6 +6,7 @@ mod children;
 mod control;
 mod faults;
 mod liveness;
+mod messages;
 mod signals;
 mod starts;
 mod tasks;

@@ -228,8 +228,9 @@ async fn status_says_where_an_instance_stands() {
 
     let nobody = workflow_runtime::InstanceId::new("nobody").unwrap();
     assert_eq!(engine.status(&nobody).await.unwrap(), None);
-    let nobody = engine.handle::<double>(nobody);
-    assert!(matches!(nobody.result().await, Err(ResultError::NotFound { .. })));
+    let handle = engine.handle::<double>(nobody.clone());
+    assert!(matches!(handle.result().await, Err(ResultError::NotFound { .. })));
+    let nobody = engine.handle::<wait_for_note>(nobody);
     assert!(matches!(
         nobody.signal(Note(1)).await,
         Err(workflow_runtime::SignalError::NotFound { .. })
