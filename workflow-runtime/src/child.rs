@@ -208,7 +208,7 @@ impl<W: Workflow> WorkflowCall<W> {
             ));
             run.shared.lock().has_children = true;
         }
-        run.core.ready(&id, Bytes::new(), &mut batch.writes);
+        run.core.ready_elsewhere(&id, Bytes::new(), &mut batch.writes);
         Ok(())
     }
 

@@ -45,6 +45,10 @@ pub(crate) enum Kind {
     Timer = b'd',
     /// Who may run the shard's instances; one record per shard.
     Lease = b'l',
+    /// Changed by whoever writes for an instance of the shard without having the shard; one record per shard.
+    Bell = b'w',
+    /// The instance is run, or to be run, by another node than the one that has its shard.
+    Claim = b'x',
 }
 
 /// The key layout of one namespace.
@@ -195,6 +199,72 @@ impl Keys {
     /// The lease record of a shard.
     pub(crate) fn lease(&self, shard: u16) -> Bytes {
         self.start(shard, Kind::Lease, 0).freeze()
+    }
+
+    /// The bell of a shard.
+    pub(crate) fn bell(&self, shard: u16) -> Bytes {
+        self.start(shard, Kind::Bell, 0).freeze()
+    }
+
+    // The cluster's own records: `w 02 namespace 00 kind rest`.
+
+    fn cluster(&self, kind: u8, extra: usize) -> BytesMut {
+        let mut key = BytesMut::with_capacity(self.prefix.len() + 1 + extra);
+        key.put_slice(b"w\x02");
+        key.put_slice(self.prefix.get(2..).unwrap_or_default());
+        key.put_u8(kind);
+        key
+    }
+
+    fn cluster_range(&self, kind: u8) -> Range<Bytes> {
+        self.cluster(kind, 0).freeze()..self.cluster(kind + 1, 0).freeze()
+    }
+
+    /// What a node is.
+    pub(crate) fn node(&self, number: u64) -> Bytes {
+        let mut key = self.cluster(b'n', 8);
+        key.put_u64(number);
+        key.freeze()
+    }
+
+    /// A node's last heartbeat.
+    pub(crate) fn beat(&self, number: u64) -> Bytes {
+        let mut key = self.cluster(b'h', 8);
+        key.put_u64(number);
+        key.freeze()
+    }
+
+    /// All heartbeats.
+    pub(crate) fn beats(&self) -> Range<Bytes> {
+        self.cluster_range(b'h')
+    }
+
+    /// The number in a key from [`node`](Keys::node) or [`beat`](Keys::beat).
+    pub(crate) fn number_of(key: &[u8]) -> Option<u64> {
+        key.last_chunk::<8>().map(|number| u64::from_be_bytes(*number))
+    }
+
+    /// Changed by whoever changes the nodes, the leases or the orphans.
+    pub(crate) fn roster(&self) -> Bytes {
+        self.cluster(b'r', 0).freeze()
+    }
+
+    /// Says that an instance has a claim record.
+    pub(crate) fn orphan(&self, id: &InstanceId) -> Bytes {
+        let mut key = self.cluster(b'o', id.as_str().len());
+        key.put_slice(id.as_str().as_bytes());
+        key.freeze()
+    }
+
+    /// All orphans.
+    pub(crate) fn orphans(&self) -> Range<Bytes> {
+        self.cluster_range(b'o')
+    }
+
+    /// The instance of a key from [`orphan`](Keys::orphan).
+    pub(crate) fn orphan_of(&self, key: &[u8]) -> Option<InstanceId> {
+        let id = key.get(self.prefix.len() + 1..)?;
+        InstanceId::new(std::str::from_utf8(id).ok()?).ok()
     }
 
     /// All numbered records of an instance.

@@ -43,6 +43,7 @@ pub mod __private;
 mod attempt;
 mod backoff;
 mod child;
+pub mod cluster;
 mod context;
 pub mod coordination;
 mod engine;

@@ -233,7 +233,7 @@ fn prefix(namespace: &str) -> Bytes {
 }
 
 /// A number that no other holder has, so that a commit of unknown outcome can be told from another's.
-fn nonce() -> u64 {
+pub(crate) fn nonce() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

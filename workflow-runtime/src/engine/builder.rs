@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::core::{Core, Parts};
 use super::{WorkflowEngine, open, registry, timers};
+use crate::cluster::{self, Cluster};
 use crate::store::{self, MemoryStore, Store};
 use crate::task_context::States;
 use crate::workflow::Registry;
@@ -84,6 +85,7 @@ pub struct EngineBuilder<R> {
     namespace: String,
     waiting_in_memory: usize,
     poison_limit: u32,
+    cluster: Option<Cluster>,
     registry: PhantomData<fn() -> R>,
 }
 
@@ -104,6 +106,7 @@ impl<R: Registry> EngineBuilder<R> {
             namespace: "default".to_owned(),
             waiting_in_memory: 1000,
             poison_limit: 20,
+            cluster: None,
             registry: PhantomData,
         }
     }
@@ -146,6 +149,13 @@ impl<R: Registry> EngineBuilder<R> {
         self
     }
 
+    /// Shares the store with other engines. Without this an engine takes the whole store when it is built, from whoever
+    /// had it.
+    pub fn cluster(mut self, cluster: Cluster) -> Self {
+        self.cluster = Some(cluster);
+        self
+    }
+
     /// After how many deaths of the process at one and the same step of an instance that instance is blocked, so that
     /// it cannot take the others down for ever; 20 otherwise.
     pub fn poison_limit(mut self, deaths: u32) -> Self {
@@ -179,11 +189,23 @@ impl<R: Registry> EngineBuilder<R> {
             #[cfg(feature = "embedded")]
             Source::Embedded(folder) => Arc::new(crate::store::EmbeddedStore::open(folder)?),
         };
-        let opened = open::open(store.as_ref(), &namespace).await?;
+        let (opened, membership) = match self.cluster {
+            None => (open::open(store.as_ref(), &namespace).await?, None),
+            Some(options) => {
+                let joined = cluster::join(store.as_ref(), &namespace, options, entries.values()).await?;
+                let opened = open::Opened {
+                    epoch: joined.number,
+                    keys: joined.keys,
+                    leases: Vec::new(),
+                };
+                (opened, Some(joined.membership))
+            }
+        };
         let core = Arc::new(
             Core::new(Parts {
                 store,
                 keys: opened.keys,
+                membership,
                 epoch: opened.epoch,
                 states: self.states,
                 entries,
@@ -201,6 +223,7 @@ impl<R: Registry> EngineBuilder<R> {
         for (shard, clean) in shards {
             open::recover(&core, shard, !clean).await?;
         }
+        cluster::spawn(&core);
         tokio::spawn(timers::run(Arc::downgrade(&core)));
         Ok(WorkflowEngine::new(core))
     }

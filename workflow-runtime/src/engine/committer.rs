@@ -348,6 +348,12 @@ pub(crate) async fn commit_one(store: &dyn Store, batch: &Batch) -> Result<Verdi
     }
 }
 
+/// As [`commit_one`], for several batches in one group.
+pub(crate) async fn commit_each(store: &dyn Store, group: Vec<Batch>) -> Vec<Result<Verdict, Error>> {
+    let answers = commit_group(store, group).await;
+    answers.into_iter().map(|answer| answer.result).collect()
+}
+
 /// Finds out whether a batch of unknown outcome was applied, and applies it if it was not.
 async fn resolve(store: &dyn Store, batch: &Batch) -> Result<Verdict, Error> {
     let mut last = Error::Unknown("the outcome was not looked into".to_owned());

@@ -16,6 +16,7 @@ use super::hot::HotMap;
 use super::lease::{Lease, Leases};
 use super::registry::{Entry, MessageEntry};
 use super::timers::Timers;
+use crate::cluster::Membership;
 use crate::keys::{self, Keys, Kind};
 use crate::record::{MessageRecord, OutcomeRecord, UpdateRecord};
 use crate::store::{Error, Store};
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     /// After so many deaths of the process at one step, the step counts as their cause.
     pub(crate) poison_limit: u32,
+    /// The engine's place among others; `None` when it has the store alone.
+    pub(crate) membership: Option<Membership>,
     clock: Clock,
     waiters: Mutex<HashMap<InstanceId, Vec<oneshot::Sender<OutcomeRecord>>>>,
     /// All work of the engine; that of a shard passes the gate of its lease, too.
@@ -105,6 +108,7 @@ pub(crate) struct Parts {
     pub(crate) inboxes: HashMap<&'static str, Vec<MessageEntry>>,
     pub(crate) poison_limit: u32,
     pub(crate) waiting_limit: usize,
+    pub(crate) membership: Option<Membership>,
 }
 
 impl Core {
@@ -126,6 +130,7 @@ impl Core {
             inboxes: parts.inboxes,
             counters: Counters::default(),
             poison_limit: parts.poison_limit,
+            membership: parts.membership,
             clock: Clock {
                 base_ms: AtomicU64::new(now_ms),
                 start: Instant::now(),
@@ -233,6 +238,21 @@ impl Core {
         for waiter in waiters.into_iter().flatten() {
             let _ = waiter.send(outcome.clone());
         }
+        if let Some(membership) = &self.membership {
+            membership.tell_watchers(id);
+        }
+    }
+
+    /// The instances whose ends somebody here waits for, in a fixed order.
+    pub(crate) fn waited_for(&self) -> Vec<InstanceId> {
+        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        waiters.retain(|_, waiters| {
+            waiters.retain(|waiter| !waiter.is_closed());
+            !waiters.is_empty()
+        });
+        let mut ids: Vec<InstanceId> = waiters.keys().cloned().collect();
+        ids.sort();
+        ids
     }
 
     pub(crate) fn wait_for_reply(&self, update: &Bytes) -> oneshot::Receiver<UpdateRecord> {
@@ -278,10 +298,20 @@ impl Core {
     // Leases, and the end of the engine.
 
     /// Takes up the instances of a shard. Nothing runs before this.
-    pub(crate) fn adopt(&self, lease: Lease) {
-        let shard = lease.shard;
-        self.leases.insert(Arc::new(lease));
-        self.timers.open(shard);
+    pub(crate) fn adopt(&self, lease: Lease) -> Arc<Lease> {
+        let lease = Arc::new(lease);
+        self.leases.insert(lease.clone());
+        self.timers.open(lease.shard);
+        lease
+    }
+
+    /// Lets nothing new begin under a lease that is to be given away.
+    pub(crate) fn close(&self, lease: &Arc<Lease>) {
+        if self.leases.remove(lease) {
+            self.timers.close(lease.shard);
+        }
+        lease.gate.drain();
+        self.hot.wake(Some(lease));
     }
 
     /// What a lease gave is over: its shard belongs to somebody else, or may.
@@ -291,6 +321,9 @@ impl Core {
         }
         lease.gate.stop();
         self.hot.wake(Some(lease));
+        if let Some(membership) = &self.membership {
+            membership.look();
+        }
     }
 
     /// No new attempts begin; waiting instances leave.

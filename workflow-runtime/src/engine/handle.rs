@@ -168,6 +168,11 @@ impl<W: Workflow> WorkflowHandle<W> {
         if self.core.gate.is_stopped() {
             return Err(ResultError::EngineEnded { id: self.id.clone() });
         }
+        if let Some(membership) = &self.core.membership
+            && self.core.leases.of(&self.id).is_none()
+        {
+            membership.watch(self.core.keys.shard(&self.id), &self.id);
+        }
         waiting
             .await
             .map_err(|_| ResultError::EngineEnded { id: self.id.clone() })
@@ -257,17 +262,25 @@ pub(crate) fn ended(end: End) -> InstanceStatus {
 /// The status of an instance without an outcome. That no code here knows its workflow or point is not stored: it is true
 /// of this program only.
 pub(crate) fn open(core: &Core, instance: &InstanceRecord, state: Option<Bytes>) -> InstanceStatus {
-    let Some(entry) = core.entries.get(instance.workflow.as_str()) else {
+    let is_known_elsewhere = |point: Option<&str>| {
+        core.membership
+            .as_ref()
+            .is_some_and(|membership| membership.is_known(&instance.workflow, point))
+    };
+    let entry = core.entries.get(instance.workflow.as_str());
+    if entry.is_none() && !is_known_elsewhere(None) {
         return InstanceStatus::Blocked {
             reason: BlockedReason::UnknownWorkflow {
                 name: instance.workflow.clone(),
             },
         };
-    };
+    }
     let Some(Ok(state)) = state.map(StateRecord::read) else {
         return InstanceStatus::Running { point: None };
     };
-    if !entry.points.contains(&state.point.as_str()) {
+    if entry.is_none_or(|entry| !entry.points.contains(&state.point.as_str()))
+        && !is_known_elsewhere(Some(&state.point))
+    {
         return InstanceStatus::Blocked {
             reason: BlockedReason::UnknownPoint { point: state.point },
         };

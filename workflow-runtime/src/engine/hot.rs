@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use workflow_model::InstanceId;
 
 use super::lease::Lease;
+use crate::keys;
 
 /// An instance in memory.
 #[derive(Debug)]
@@ -25,7 +26,11 @@ pub(crate) struct Hot {
     /// How often the instance was told that there may be new messages.
     told: AtomicU64,
     leave: AtomicBool,
+    /// A hash of the ready record that the instance knows.
+    ready: AtomicU64,
     control: Mutex<Option<Control>>,
+    /// Orders that it was given, so that none is given twice.
+    given: Mutex<Vec<Bytes>>,
     /// Wakes the instance's task, whatever it is doing.
     pub(crate) waker: AtomicWaker,
 }
@@ -80,13 +85,20 @@ impl Hot {
     }
 
     /// Asks a waiting instance to leave the memory.
-    fn ask_to_leave(&self) {
+    pub(crate) fn ask_to_leave(&self) {
         self.leave.store(true, Ordering::Release);
         self.notify.notify_waiters();
     }
 
     /// Gives the instance an order, unless it has a stronger one.
     pub(crate) fn order(&self, control: Control) {
+        {
+            let mut given = lock(&self.given);
+            if given.contains(&control.key) {
+                return;
+            }
+            given.push(control.key.clone());
+        }
         let mut current = lock(&self.control);
         if current.as_ref().is_none_or(|current| current.verb < control.verb) {
             *current = Some(control);
@@ -94,6 +106,16 @@ impl Hot {
         drop(current);
         self.notify.notify_waiters();
         self.waker.wake();
+    }
+
+    /// The instance has read, or written, this ready record.
+    pub(crate) fn note_ready(&self, value: &Bytes) {
+        self.ready.store(keys::hash(value), Ordering::Release);
+    }
+
+    /// Whether the instance has looked at its messages since the ready record got this value.
+    pub(crate) fn knows_ready(&self, value: &Bytes) -> bool {
+        self.ready.load(Ordering::Acquire) == keys::hash(value)
     }
 
     /// The pending order, if it is of this kind.
@@ -163,11 +185,17 @@ impl HotMap {
             notify: Notify::new(),
             told: AtomicU64::new(u64::from(unread)),
             leave: AtomicBool::new(false),
+            ready: AtomicU64::new(0),
             control: Mutex::default(),
+            given: Mutex::default(),
             waker: AtomicWaker::new(),
         });
         part.insert(id.clone(), hot.clone());
         Some(hot)
+    }
+
+    pub(crate) fn get(&self, id: &InstanceId) -> Option<Arc<Hot>> {
+        self.part(id).get(id).cloned()
     }
 
     pub(crate) fn contains(&self, id: &InstanceId) -> bool {

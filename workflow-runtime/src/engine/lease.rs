@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +19,10 @@ use super::gate::Gate;
 use crate::halt::Halt;
 use crate::keys::Keys;
 use crate::record;
-use crate::store::Condition;
+use crate::store::{Condition, Write};
+
+/// For how long a lease that has ended is remembered.
+const LATELY: Duration = Duration::from_secs(60);
 
 /// Who may run a shard's instances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +68,6 @@ impl Deadline {
         }
     }
 
-    #[expect(dead_code, reason = "a lease of an engine that is alone has no end")]
     /// Only its holder moves it, and only forward.
     pub(crate) fn set(&self, until: Instant) {
         let after = until.saturating_duration_since(self.base);
@@ -102,6 +104,8 @@ pub(crate) struct Lease {
     /// The work under this lease.
     pub(crate) gate: Gate,
     deadline: Arc<Deadline>,
+    /// Of a claim on one instance of another node's shard: the key of its index record.
+    orphan: Option<Bytes>,
 }
 
 impl Lease {
@@ -112,7 +116,32 @@ impl Lease {
             value,
             gate: Gate::default(),
             deadline,
+            orphan: None,
         }
+    }
+
+    /// A claim on one instance of another node's shard.
+    pub(crate) fn claim(
+        shard: u16,
+        key: Bytes,
+        value: Bytes,
+        deadline: Arc<Deadline>,
+        orphan: Bytes,
+    ) -> Self {
+        Lease {
+            orphan: Some(orphan),
+            ..Lease::new(shard, key, value, deadline)
+        }
+    }
+
+    pub(crate) fn is_claim(&self) -> bool {
+        self.orphan.is_some()
+    }
+
+    /// What ends a claim; the lease of a shard is ended by whoever takes the shard.
+    pub(crate) fn end(&self) -> impl Iterator<Item = Write> {
+        let orphan = self.orphan.iter();
+        orphan.flat_map(|orphan| [Write::Delete(self.key.clone()), Write::Delete(orphan.clone())])
     }
 
     /// Holds as long as nobody else has taken what is leased.
@@ -142,6 +171,8 @@ impl Lease {
 #[derive(Debug)]
 pub(crate) struct Leases {
     shards: RwLock<Vec<Option<Arc<Lease>>>>,
+    /// Leases that ended a short while ago.
+    former: Mutex<Vec<(Arc<Lease>, Instant)>>,
     keys: Keys,
 }
 
@@ -149,6 +180,7 @@ impl Leases {
     pub(crate) fn new(keys: Keys) -> Self {
         Leases {
             shards: RwLock::new(vec![None; keys.shards().len()]),
+            former: Mutex::default(),
             keys,
         }
     }
@@ -183,9 +215,27 @@ impl Leases {
         match shards.get_mut(usize::from(lease.shard)) {
             Some(place) if place.as_ref().is_some_and(|held| Arc::ptr_eq(held, lease)) => {
                 *place = None;
+                let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+                former.retain(|(lease, ended)| lease.gate.inside() > 0 || ended.elapsed() < LATELY);
+                former.push((lease.clone(), Instant::now()));
                 true
             }
             _ => false,
         }
+    }
+
+    fn former(&self, holds: impl Fn(&Lease, Instant) -> bool) -> bool {
+        let former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        former.iter().any(|(lease, ended)| holds(lease, *ended))
+    }
+
+    /// Whether nothing runs any more under the former leases of a shard.
+    pub(crate) fn is_clear(&self, shard: u16) -> bool {
+        !self.former(|lease, _| lease.shard == shard && lease.gate.inside() > 0)
+    }
+
+    /// Whether a shard was this engine's a short while ago: a batch that was made then may be committed now.
+    pub(crate) fn was_lately(&self, shard: u16) -> bool {
+        self.former(|lease, ended| lease.shard == shard && ended.elapsed() < LATELY)
     }
 }

@@ -13,7 +13,7 @@ pub(crate) mod handle;
 pub(crate) mod hot;
 pub(crate) mod lease;
 mod list;
-mod open;
+pub(crate) mod open;
 mod order;
 mod query;
 mod registry;
@@ -43,6 +43,7 @@ pub use send::{SendSignal, SendUpdate, SignalError, UpdateError};
 pub use start::{ExistingId, Start, StartError};
 
 use self::core::Core;
+use crate::cluster::{self, HealthManager};
 use crate::coordination::Coordinator;
 use crate::store;
 use crate::workflow::{RegisteredIn, Registry, Workflow, WorkflowCall};
@@ -192,6 +193,12 @@ impl<R> WorkflowEngine<R> {
         list::list(self.core(), filter).await
     }
 
+    /// The nodes of the cluster that the engine takes part in; none when it has the store alone.
+    pub fn health(&self) -> HealthManager {
+        let core = self.core();
+        HealthManager::over(core.store.clone(), core.keys.clone())
+    }
+
     /// Locks, elections and transactions over the engine's store, in its namespace.
     pub fn coordinator(&self) -> Coordinator {
         let core = self.core();
@@ -219,6 +226,8 @@ impl<R> WorkflowEngine<R> {
     pub async fn shutdown_within(&self, grace: Duration) -> ShutdownReport {
         let core = self.core();
         let before = core.gate.inside();
+        // The others get the shards one by one, as each comes to rest.
+        cluster::leave(core, grace).await;
         core.drain();
         let deadline = Instant::now() + grace;
         let interrupted = match tokio::time::timeout_at(deadline, core.gate.emptied()).await {

@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::builder::BuildError;
+use super::committer::commit_one;
 use super::core::{Core, PAGE, decode};
 use super::lease::{Deadline, Lease, LeaseRecord};
 use super::runner;
+use crate::coordination::nonce;
 use crate::keys::{self, Keys, Kind, SHARDS};
 use crate::store::{self, Batch, Condition, Store, Verdict, Write};
 
@@ -16,15 +18,23 @@ use crate::store::{self, Batch, Condition, Store, Verdict, Write};
 const FORMAT: &[u8] = b"1";
 
 /// A store that was taken over.
-pub(super) struct Opened {
-    pub(super) epoch: u64,
-    pub(super) keys: Keys,
+pub(crate) struct Opened {
+    pub(crate) epoch: u64,
+    pub(crate) keys: Keys,
     /// The leases, and whether the one before was left in order.
-    pub(super) leases: Vec<(Lease, bool)>,
+    pub(crate) leases: Vec<(Lease, bool)>,
 }
 
-/// Checks the format and takes all shards: whoever had them before cannot write any more.
-pub(super) async fn open(store: &dyn Store, namespace: &str) -> Result<Opened, BuildError> {
+/// The beginning of the batch that gives an engine its number.
+pub(crate) struct Header {
+    pub(crate) number: u64,
+    pub(crate) shards: u16,
+    /// Its first put has a value that no other engine writes.
+    pub(crate) batch: Batch,
+}
+
+/// Checks the format, and prepares the batch with which an engine gets its number.
+pub(crate) async fn header(store: &dyn Store) -> Result<Header, BuildError> {
     let [format, epoch, shards] = ["format", "epoch", "shards"].map(keys::meta);
     let found = store
         .get(&[format.clone(), epoch.clone(), shards.clone()])
@@ -45,7 +55,9 @@ pub(super) async fn open(store: &dyn Store, namespace: &str) -> Result<Opened, B
     let before = match found_epoch {
         None => 0,
         Some(value) => {
-            number(value).ok_or_else(|| store::Error::Corrupt(format!("the epoch is {value:?}")))?
+            let digits = value.split(|byte| *byte == b' ').next();
+            number(digits.unwrap_or_default())
+                .ok_or_else(|| store::Error::Corrupt(format!("the epoch is {value:?}")))?
         }
     };
     let shard_count = match found_shards {
@@ -54,16 +66,15 @@ pub(super) async fn open(store: &dyn Store, namespace: &str) -> Result<Opened, B
             .and_then(|count| u16::try_from(count).ok())
             .ok_or_else(|| store::Error::Corrupt(format!("the number of shards is {value:?}")))?,
     };
-    let keys = Keys::new(namespace, shard_count);
     let number = before + 1;
-    let epoch_value = Bytes::from(number.to_string());
     let mut batch = Batch {
         conditions: vec![match found_epoch {
             None => Condition::Absent(epoch.clone()),
             Some(found) => Condition::Equals(epoch.clone(), found.clone()),
         }],
         writes: vec![
-            Write::Put(epoch.clone(), epoch_value.clone()),
+            // Two engines may begin at the same number; this tells which of them has got it.
+            Write::Put(epoch, Bytes::from(format!("{number} {:016x}", nonce()))),
             Write::Put(format.clone(), Bytes::from_static(FORMAT)),
             Write::Put(shards, Bytes::from(shard_count.to_string())),
         ],
@@ -71,6 +82,21 @@ pub(super) async fn open(store: &dyn Store, namespace: &str) -> Result<Opened, B
     if found_format.is_none() {
         batch.conditions.push(Condition::Absent(format));
     }
+    Ok(Header {
+        number,
+        shards: shard_count,
+        batch,
+    })
+}
+
+/// Takes all shards: whoever had them before cannot write any more.
+pub(super) async fn open(store: &dyn Store, namespace: &str) -> Result<Opened, BuildError> {
+    let Header {
+        number,
+        shards,
+        mut batch,
+    } = header(store).await?;
+    let keys = Keys::new(namespace, shards);
     let deadline = Arc::new(Deadline::never());
     let lease_keys: Vec<Bytes> = keys.shards().map(|shard| keys.lease(shard)).collect();
     let found = store.get(&lease_keys).await?;
@@ -86,13 +112,17 @@ pub(super) async fn open(store: &dyn Store, namespace: &str) -> Result<Opened, B
         batch.writes.push(Write::Put(key.clone(), value.clone()));
         leases.push((Lease::new(shard, key, value, deadline.clone()), clean));
     }
-    match store.commit(&[batch]).await {
-        Ok(verdicts) if verdicts.first() == Some(&Verdict::Applied) => {}
-        Ok(_) => return Err(BuildError::Contended),
-        // Another engine would have written another number only if it began where this one did.
-        Err(store::Error::Unknown(_))
-            if store.get(std::slice::from_ref(&epoch)).await?.first() == Some(&Some(epoch_value)) => {}
-        Err(error) => return Err(error.into()),
+    // Claims of a cluster's nodes, and the nodes, are no more.
+    for range in [keys.beats(), keys.orphans()] {
+        for (key, _) in store.scan(range, PAGE).await? {
+            if let Some(id) = keys.orphan_of(&key) {
+                batch.writes.push(Write::Delete(keys.of(Kind::Claim, &id)));
+            }
+            batch.writes.push(Write::Delete(key));
+        }
+    }
+    if commit_one(store, &batch).await? != Verdict::Applied {
+        return Err(BuildError::Contended);
     }
     Ok(Opened {
         epoch: number,
@@ -101,7 +131,7 @@ pub(super) async fn open(store: &dyn Store, namespace: &str) -> Result<Opened, B
     })
 }
 
-fn number(value: &Bytes) -> Option<u64> {
+fn number(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
@@ -120,7 +150,7 @@ async fn patiently<'a, T>(read: impl Fn() -> store::StoreFuture<'a, T>) -> Resul
 }
 
 /// Continues every instance of a shard that has something to do.
-pub(super) async fn recover(core: &Arc<Core>, shard: u16, crashed: bool) -> Result<(), store::Error> {
+pub(crate) async fn recover(core: &Arc<Core>, shard: u16, crashed: bool) -> Result<(), store::Error> {
     let range = core.keys.range(shard, Kind::Ready);
     let mut start = range.start;
     loop {
@@ -158,5 +188,7 @@ pub(super) async fn release(core: &Arc<Core>) {
             .encode(),
         ));
     }
-    let _ = core.committer.commit(batch).await;
+    if !batch.writes.is_empty() {
+        let _ = core.committer.commit(batch).await;
+    }
 }

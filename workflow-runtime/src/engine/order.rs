@@ -100,6 +100,7 @@ pub(super) fn follow(core: &Arc<Core>, id: &InstanceId, after: After) {
             if !core.hot.order(id, control) {
                 runner::activate(core, id.clone(), false);
             }
+            core.wake_elsewhere(id);
         }
         After::Ended {
             outcome,
@@ -313,7 +314,7 @@ async fn end_stopped(
         let message = core.keys.message(parent, core.now_ms(), core.next_message());
         let payload = record::encode(&ChildEnd::of(&ended));
         let record = record::encode(&MessageRecord::signal(crate::child::ended(id), payload));
-        core.ready(parent, keys::nonce(&message), &mut writes);
+        core.ready_elsewhere(parent, keys::nonce(&message), &mut writes);
         writes.push(Write::Put(message, record));
     }
     Ok(Plan {

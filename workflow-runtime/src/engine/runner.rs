@@ -12,8 +12,10 @@ use workflow_model::{BlockedReason, InstanceId};
 use super::children;
 use super::core::{Core, Message, decode};
 use super::hot::{Control, Hot, Verb};
+use super::lease::Lease;
 use crate::Output;
 use crate::attempt::panic_message;
+use crate::cluster;
 use crate::context::WorkflowContext;
 use crate::halt::{Halt, HaltSlot};
 use crate::keys::{Keys, Kind};
@@ -177,20 +179,24 @@ pub(crate) fn spawn_new(core: &Arc<Core>, hot: &Arc<Hot>, id: InstanceId, machin
         core.hot.remove(&id);
         return false;
     }
-    let (core, lease) = (core.clone(), hot.lease.clone());
+    let (core, hot) = (core.clone(), hot.clone());
     tokio::spawn(async move {
         let ended = machine.await;
-        settle(&core, &id, ended).await;
-        core.instance_ends(&lease);
+        settle(&core, &hot, &id, ended).await;
+        core.instance_ends(&hot.lease);
     });
     true
 }
 
 /// Loads an instance and runs it, unless it is in memory already, or not this engine's to run.
 pub(crate) fn activate(core: &Arc<Core>, id: InstanceId, recovering: bool) {
-    let Some(lease) = core.leases.of(&id) else {
-        return;
-    };
+    if let Some(lease) = core.leases.of(&id) {
+        activate_under(core, id, lease, recovering);
+    }
+}
+
+/// Loads an instance and runs it under this lease, unless it is in memory already.
+pub(crate) fn activate_under(core: &Arc<Core>, id: InstanceId, lease: Arc<Lease>, recovering: bool) {
     if !core.instance_begins(&lease) {
         return;
     }
@@ -214,12 +220,16 @@ pub(crate) fn activate(core: &Arc<Core>, id: InstanceId, recovering: bool) {
                 Err(halt) => break Ended::Left(halt),
             }
         };
-        settle(&core, &id, ended).await;
+        settle(&core, &hot, &id, ended).await;
         core.instance_ends(&lease);
     });
 }
 
-async fn settle(core: &Arc<Core>, id: &InstanceId, ended: Ended) {
+async fn settle(core: &Arc<Core>, hot: &Hot, id: &InstanceId, ended: Ended) {
+    if hot.lease.is_claim() {
+        let has_ended = matches!(ended, Ended::Closed(_) | Ended::Left(Halt::Evicted));
+        cluster::give_up(core, hot, id, has_ended).await;
+    }
     match ended {
         Ended::Closed(outcome) => {
             core.hot.remove(id);
@@ -248,12 +258,14 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
         Kind::Attempts,
         Kind::Ready,
         Kind::Given,
+        Kind::Claim,
     ]
     .map(|kind| keys.of(kind, id));
     let found = core.store.get(&wanted).await.map_err(Halt::Store)?;
     let mut found = found.into_iter();
     let mut next = || found.next().flatten();
     let (instance, outcome, state, attempts, ready, given) = (next(), next(), next(), next(), next(), next());
+    let claim = next();
     let outcome: Option<OutcomeRecord> = outcome
         .map(|value| decode(&wanted[1], &value))
         .transpose()
@@ -273,6 +285,9 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     };
     let instance: InstanceRecord = decode(&wanted[0], &instance).map_err(Halt::Store)?;
     let mut run = Run::new(core.clone(), hot.clone(), id.clone(), instance.token);
+    if let Some(ready) = &ready {
+        hot.note_ready(ready);
+    }
     run.shared.lock().ready = ready;
     run.parent = instance.parent;
     run.restarts = instance.restarts;
@@ -281,14 +296,21 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
         .map(|value| decode(&wanted[5], &value))
         .transpose()
         .map_err(Halt::Store)?;
+    // What no code here can run stays as it is, for a program that can.
+    let entry = core.entries.get(instance.workflow.as_str());
+    let point = state.clone().and_then(|state| StateRecord::read(state).ok());
+    let point = point.as_ref().map(|state| state.point.as_str());
+    let is_known = entry.is_some_and(|entry| point.is_none_or(|point| entry.points.contains(&point)));
+    let is_claimed = claim.is_some();
+    cluster::claim_of(core, hot, id, claim, is_known).await?;
+    let Some(entry) = entry.filter(|_| is_known) else {
+        cluster::offer(core, hot, id, &instance.workflow, point, is_claimed).await?;
+        return Err(Halt::NoSuchPoint);
+    };
     read_orders(core, hot, id).await?;
     if undecodable {
         run.obsolete.push(wanted[1].clone());
     }
-    // What no code here can run stays as it is, for a program that can.
-    let Some(entry) = core.entries.get(instance.workflow.as_str()) else {
-        return Err(Halt::NoSuchPoint);
-    };
     let Some(state) = state else {
         return Ok(
             match (entry.begin)(WorkflowContext::starting(run), &instance.input) {
@@ -308,9 +330,6 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
             ));
         }
     };
-    if !entry.points.contains(&state.point.as_str()) {
-        return Err(Halt::NoSuchPoint);
-    }
     run.step = state.step;
     let attempts: Option<AttemptsRecord> = attempts
         .map(|value| decode(&wanted[3], &value))
@@ -356,7 +375,7 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
 }
 
 /// Reads orders that were stored while the instance was not in memory.
-async fn read_orders(core: &Core, hot: &Hot, id: &InstanceId) -> Result<(), Halt> {
+pub(crate) async fn read_orders(core: &Core, hot: &Hot, id: &InstanceId) -> Result<(), Halt> {
     for message in core.read_messages(id).await.map_err(Halt::Store)? {
         if let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.signal() == message.signal) {
             let reason = String::from_utf8_lossy(&message.payload).into_owned();

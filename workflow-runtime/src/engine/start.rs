@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use workflow_model::{BlockedReason, InstanceId, InvalidId, codec};
 
 use super::core::{Core, decode};
+use super::deliver::Undelivered;
 use super::handle::WorkflowHandle;
 use super::runner::{self, Machine};
 use crate::context::WorkflowContext;
@@ -160,7 +161,7 @@ impl Erased {
         let token = core.new_token();
         let id = match id {
             Some(id) => id?,
-            None => InstanceId::new(generated_id(core.now_ms(), token))?,
+            None => core.own_id(token)?,
         };
         let mut conditions = Vec::new();
         let mut writes = Vec::new();
@@ -218,7 +219,9 @@ impl Erased {
         let (reply, started) = oneshot::channel();
         let replacing = matches!(conditions.first(), Some(Condition::Equals(..)));
         let hot = loop {
-            let lease = core.leases.of(&id).ok_or(StartError::Fenced)?;
+            let Some(lease) = core.leases.of(&id).filter(|lease| lease.check().is_ok()) else {
+                return start_elsewhere(&core, workflow, id, conditions, writes, existing).await;
+            };
             match core.hot.enter(&id, lease, false) {
                 Some(hot) => break hot,
                 // The instance has ended, and is about to leave the memory.
@@ -232,6 +235,10 @@ impl Erased {
         };
         let mut run = Run::new(core.clone(), hot.clone(), id.clone(), token);
         run.restarts = header.restarts;
+        let again = core
+            .membership
+            .is_some()
+            .then(|| (conditions.clone(), writes.clone()));
         run.starting = Some(Starting {
             conditions,
             writes,
@@ -245,9 +252,56 @@ impl Erased {
             Ok(Err(StartError::AlreadyExists { .. })) if existing == ExistingId::ReturnExisting => {
                 wait_for_other(&core, workflow, id).await
             }
+            // The shard went to another node at this moment.
+            Ok(Err(StartError::Fenced)) => match again {
+                Some((conditions, writes)) => {
+                    start_elsewhere(&core, workflow, id, conditions, writes, existing).await
+                }
+                None => Err(StartError::Fenced),
+            },
             Ok(Err(error)) => Err(error),
             Err(_) => Err(StartError::ShuttingDown),
         }
+    }
+}
+
+impl Core {
+    /// A new id; in a cluster one of a shard that this engine has, so that the instance runs here.
+    fn own_id(&self, token: u64) -> Result<InstanceId, InvalidId> {
+        let mut id = InstanceId::new(generated_id(self.now_ms(), token))?;
+        if self.membership.is_some() {
+            for _ in 0..256 {
+                if self.leases.of(&id).is_some() {
+                    break;
+                }
+                id = InstanceId::new(generated_id(self.now_ms(), self.new_token()))?;
+            }
+        }
+        Ok(id)
+    }
+}
+
+/// Makes an instance exist that another node runs.
+async fn start_elsewhere(
+    core: &Arc<Core>,
+    workflow: &'static str,
+    id: InstanceId,
+    conditions: Vec<Condition>,
+    mut writes: Vec<Write>,
+    existing: ExistingId,
+) -> Result<InstanceId, StartError> {
+    core.ready(&id, Bytes::from_static(b"start"), &mut writes);
+    match core.deliver(&id, conditions, writes).await {
+        Ok(()) => {
+            core.wake(&id);
+            Ok(id)
+        }
+        Err(Undelivered::Conflict(_)) if existing == ExistingId::ReturnExisting => {
+            wait_for_other(core, workflow, id).await
+        }
+        Err(Undelivered::Conflict(_)) => Err(StartError::AlreadyExists { id }),
+        Err(Undelivered::Fenced) => Err(StartError::Fenced),
+        Err(Undelivered::Store(error)) => Err(error.into()),
     }
 }
 

@@ -43,6 +43,9 @@ impl Run {
                         let unread = |message: &Message| taken.iter().all(|(key, _)| *key != message.key);
                         let messages = messages.into_iter().filter(unread).collect();
                         shared.messages = messages;
+                        if let Some(ready) = &ready {
+                            self.hot.note_ready(ready);
+                        }
                         shared.ready = ready;
                         shared.read_at = told;
                     }

@@ -310,6 +310,7 @@ impl Run {
                     batch
                         .writes
                         .push(Write::Put(self.ready_key.clone(), value.clone()));
+                    self.hot.note_ready(&value);
                     shared.ready = Some(value);
                     becomes_ready = true;
                 }
@@ -528,6 +529,7 @@ impl Run {
         } else if self.shared.lock().ready.is_some() && !ready {
             batch.writes.push(Write::Delete(self.ready_key.clone()));
         }
+        batch.writes.extend(self.hot.lease.end());
         let own = (batch.conditions.len(), batch.writes.len());
         let parent = self.parent.clone().filter(|_| !open);
         if let Some(parent) = &parent {
@@ -541,7 +543,8 @@ impl Run {
             batch
                 .conditions
                 .push(Condition::Present(self.core.keys.of(Kind::State, parent)));
-            self.core.ready(parent, keys::nonce(&key), &mut batch.writes);
+            self.core
+                .ready_elsewhere(parent, keys::nonce(&key), &mut batch.writes);
             batch.writes.push(Write::Put(key, record::encode(&message)));
         }
         if let Some((index, mut batch)) = self.commit(batch).await? {

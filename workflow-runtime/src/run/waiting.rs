@@ -7,7 +7,8 @@ use super::{Run, Shared, SharedState};
 use crate::engine::core::Core;
 use crate::engine::hot::Hot;
 use crate::halt::Halt;
-use crate::store::Batch;
+use crate::keys::Kind;
+use crate::store::{Batch, Condition, Write};
 
 impl Run {
     /// Waits until a time that stands in a timer record.
@@ -68,6 +69,9 @@ impl Run {
             }
             shared.ready.is_some()
         };
+        if self.hot.lease.is_claim() {
+            return self.try_end_claim().await;
+        }
         if ready {
             let batch = Batch {
                 conditions: vec![self.hot.lease.fence()],
@@ -86,6 +90,41 @@ impl Run {
         if let Some(due_ms) = first_due {
             self.core.timers.add(self.core.keys.shard(&self.id), due_ms);
         }
+        Ok(true)
+    }
+}
+
+impl Run {
+    /// Leaves the memory of a node that does not have the instance's shard: the claim ends with the ready record, and
+    /// the node of the shard looks after the instance again. It knows nothing of timers that were set here, so an
+    /// instance that waits for one stays.
+    async fn try_end_claim(&mut self) -> Result<bool, Halt> {
+        let (ready, read_at) = {
+            let shared = self.shared.lock();
+            if shared.waiting.iter().any(Option::is_some) {
+                return Ok(false);
+            }
+            (shared.ready.clone(), shared.read_at)
+        };
+        let key = self.core.keys.of(Kind::Ready, &self.id);
+        let mut batch = Batch {
+            conditions: vec![self.hot.lease.fence()],
+            writes: vec![Write::Delete(key.clone())],
+        };
+        batch.conditions.push(match ready {
+            None => Condition::Absent(key),
+            Some(value) => Condition::Equals(key, value),
+        });
+        batch.writes.extend(self.hot.lease.end());
+        if self.commit(batch).await?.is_some() {
+            // A message came.
+            self.hot.tell();
+            self.look_at_messages().await?;
+            return Ok(false);
+        }
+        // Nobody else runs it here: what it is told from now on it is told by way of its shard's node.
+        let _ = self.core.hot.try_leave(&self.id, &self.hot, read_at);
+        self.core.hot.remove(&self.id);
         Ok(true)
     }
 }
@@ -129,6 +168,9 @@ impl Waiting {
             shared.idle = true;
             run.core.committer.instance_ends();
             run.core.hot.note_waiting(&run.id, &run.hot);
+            if run.hot.lease.is_claim() {
+                run.hot.ask_to_leave();
+            }
         }
         drop(shared);
         Waiting {
