@@ -43,10 +43,10 @@ pub(crate) fn workflow(function: &ItemFn) -> TokenStream {
             fn failure(_: &Self::Output) -> ::core::option::Option<::std::string::String> {
                 ::core::option::Option::None
             }
-            async fn run(
+            fn step(
                 _: ::core::option::Option<Self>,
                 _: &mut ::workflow_runtime::WorkflowContext,
-            ) -> Self::Output {
+            ) -> ::core::option::Option<Self::Output> {
                 ::core::unreachable!("this workflow did not compile")
             }
         }

@@ -65,16 +65,11 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         .collect();
     let input_doc = format!("The input of the workflow [`{ident}`](fn@{ident}), and the type that names it.");
     let stored = input::items(vis, ident, &input_doc, &stored);
-    let (points, items, run) = match &compiled {
-        Some(compiled) => (
-            compiled.points.clone(),
-            compiled.items.clone(),
-            compiled.run.clone(),
-        ),
+    let (points, step) = match &compiled {
+        Some(compiled) => (compiled.points.clone(), compiled.step.clone()),
         // With a mistake in the body the item survives, so that its callers are not in error as well.
         None => (
             Vec::new(),
-            TokenStream::new(),
             quote!(::core::unreachable!("this workflow did not compile")),
         ),
     };
@@ -82,7 +77,6 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     let errors = diagnostics.into_tokens();
     let input = proc_macro2::Ident::new("__input", proc_macro2::Span::mixed_site());
     let context = proc_macro2::Ident::new("__context", proc_macro2::Span::mixed_site());
-    let async_token = quote!(async);
 
     quote! {
         #errors
@@ -119,8 +113,6 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
         )]
         #(#allowed)*
         const _: () = {
-            #items
-
             impl ::workflow_runtime::Workflow for #ident {
                 const NAME: &'static str = #name;
                 const POINTS: &'static [&'static str] = &[#(#points),*];
@@ -140,12 +132,12 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
                     (&::workflow_runtime::__private::Fails::<Self::Output>::new()).__from_child_failure(__failure)
                 }
 
-                #async_token fn run(
+                fn step(
                     #input: ::core::option::Option<Self>,
                     #context: &mut ::workflow_runtime::WorkflowContext,
-                ) -> #output {
+                ) -> ::core::option::Option<Self::Output> {
                     #received
-                    #run
+                    #step
                 }
             }
         };

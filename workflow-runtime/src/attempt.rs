@@ -39,7 +39,7 @@ pub(crate) type AnyOutput = Box<dyn Any + Send>;
 
 /// A task without its type: what is generic over the task is this small, because it is compiled anew in each crate that
 /// has tasks.
-pub(crate) trait AnyTask: Send {
+pub trait AnyTask: Send {
     fn name(&self) -> &'static str;
     fn options(&self) -> TaskOptions;
     /// One attempt, as a future that owns what it needs.
@@ -51,6 +51,29 @@ pub(crate) trait AnyTask: Send {
     fn failure(&self, output: &AnyOutput) -> Option<String>;
     /// Whether another attempt may give another output than this failure.
     fn retryable(&self, output: &AnyOutput) -> bool;
+    /// When the workflow came to the task.
+    fn scheduled_ms(&self) -> Result<u64, Halt>;
+    /// An output that was given by hand.
+    fn decode(&self, output: &[u8]) -> Result<AnyOutput, String>;
+    /// The output that tells of a failure, or the failure back.
+    fn failed(&self, failure: TaskFailure) -> Result<AnyOutput, TaskFailure>;
+}
+
+/// Performs a task: attempts it until it gives an output.
+pub(crate) async fn perform(run: &mut Run, task: &mut dyn AnyTask) -> Result<AnyOutput, Halt> {
+    if let Some(given) = run.take_given() {
+        return task
+            .decode(&given)
+            .map_err(|error| Halt::undecodable(&format!("the given output of `{}`", task.name()), error));
+    }
+    let scheduled_ms = task.scheduled_ms()?;
+    match until_done(run, task, scheduled_ms).await? {
+        Ok(output) => Ok(output),
+        Err(failure) => task.failed(failure).map_err(|failure| Halt::TaskFailed {
+            task: task.name().to_owned(),
+            error: failure.to_string(),
+        }),
+    }
 }
 
 /// How an attempt ended.
@@ -290,7 +313,7 @@ impl<'a> ProgressWriter<'a> {
 
 /// Attempts a task until it gives an output, or has no attempts left. An output that stands for a failure is given when
 /// it is the last one. `scheduled_ms` is when the step began.
-pub(crate) async fn until_done(
+async fn until_done(
     run: &mut Run,
     task: &mut dyn AnyTask,
     scheduled_ms: u64,

@@ -4,6 +4,7 @@
 //! with the step before (received messages, fired timers, failed attempts, large values that nothing needs any more).
 //! The batch is built while the generated code saves its variables, and it is committed before the operation starts.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 use workflow_model::codec;
 
 use crate::Durable;
+use crate::attempt::{self, AnyOutput};
 use crate::engine::hot::Verb;
 use crate::halt::{Halt, HaltSlot};
 use crate::operation::{Description, Operation, Parking, Prepared};
@@ -33,6 +35,10 @@ pub struct WorkflowContext {
     halts: Arc<HaltSlot>,
     description: Description,
     points: &'static [&'static str],
+    /// The stage that runs, once one does, and what it is entered with.
+    stage: Option<usize>,
+    content: Content,
+    next: Option<Next>,
     resume: Option<Resume>,
     building: Option<StateWriter>,
     save_error: Option<(String, String)>,
@@ -41,6 +47,29 @@ pub struct WorkflowContext {
     sides: Vec<Side>,
     next_side: u32,
     new_sides: Vec<(u32, Bytes)>,
+}
+
+/// What a stage is entered with.
+#[derive(Default)]
+pub(crate) enum Content {
+    /// Nothing: it is the first one, which takes the workflow's input, or a point whose state is to be read.
+    #[default]
+    Nothing,
+    /// What the stage before has made for a join.
+    Went(Box<dyn Any + Send>),
+    /// The output of the point's operation, and the variables.
+    Arrived(AnyOutput, Box<dyn Any + Send>),
+}
+
+/// Where the code goes on.
+enum Next {
+    Stage(usize, Box<dyn Any + Send>),
+    Behind {
+        point: usize,
+        pending: Prepared,
+        values: Box<dyn Any + Send>,
+    },
+    Halt(Halt),
 }
 
 /// A stored state, on its way back into variables.
@@ -133,6 +162,9 @@ impl WorkflowContext {
             halts: Arc::default(),
             description: Description::default(),
             points: &[],
+            stage: None,
+            content: Content::Nothing,
+            next: None,
             resume,
             building: None,
             save_error: None,
@@ -171,45 +203,96 @@ impl WorkflowContext {
 
     // Called by generated code.
 
+    /// The stage to run.
     #[doc(hidden)]
-    pub fn entry(&mut self, points: &'static [&'static str]) -> usize {
+    pub fn stage(&mut self, points: &'static [&'static str]) -> usize {
+        if let Some(stage) = self.stage {
+            return stage;
+        }
         self.points = points;
-        match (&self.run, &self.resume) {
+        let stage = match (&self.run, &self.resume) {
             (None, _) => DESCRIBE,
             (Some(_), None) => 0,
             (Some(_), Some(resume)) => points
                 .iter()
                 .position(|point| *point == resume.point)
                 .map_or(NO_SUCH_POINT, |index| index + 1),
-        }
+        };
+        self.stage = Some(stage);
+        stage
     }
 
+    /// The code stops where it is.
     #[doc(hidden)]
-    pub async fn halt<T>(&mut self, halt: Halt) -> T {
+    pub fn stop(&mut self, halt: Halt) {
+        self.next = Some(Next::Halt(halt));
+    }
+
+    pub(crate) fn content(&mut self) -> Content {
+        std::mem::take(&mut self.content)
+    }
+
+    pub(crate) fn go_to(&mut self, stage: usize, content: Box<dyn Any + Send>) {
+        self.next = Some(Next::Stage(stage, content));
+    }
+
+    pub(crate) fn go_behind(&mut self, point: usize, pending: Prepared, values: Box<dyn Any + Send>) {
+        self.next = Some(Next::Behind {
+            point,
+            pending,
+            values,
+        });
+    }
+
+    /// Makes ready what the stage that ran has gone on to: performs the operation that it awaits.
+    #[doc(hidden)]
+    pub async fn arrive(&mut self) {
+        let halt = match self.next.take() {
+            Some(Next::Stage(stage, content)) => {
+                self.stage = Some(stage);
+                self.content = Content::Went(content);
+                return;
+            }
+            Some(Next::Behind {
+                point,
+                pending,
+                values,
+            }) => match self.perform(pending).await {
+                Ok(output) => {
+                    self.stage = Some(point + 1);
+                    self.content = Content::Arrived(output, values);
+                    return;
+                }
+                Err(halt) => halt,
+            },
+            Some(Next::Halt(halt)) => halt,
+            None => Halt::NoSuchPoint,
+        };
         self.halts.set(halt);
         std::future::pending().await
     }
 
-    pub(crate) fn prepare<O: Operation>(&mut self, operation: O) -> Prepared<O> {
+    pub(crate) fn prepare<O: Operation>(&mut self, operation: O) -> Prepared {
         let now_ms = self.run.as_ref().map_or(0, |run| run.core.now_ms());
         Prepared::new(operation, now_ms)
     }
 
-    pub(crate) fn restore_operation<O: Operation>(&mut self) -> Result<Prepared<O>, Halt> {
+    pub(crate) fn restore_operation<O: Operation>(&mut self) -> Result<Prepared, Halt> {
         let encoded = self
             .resume
             .as_ref()
             .map(|resume| resume.operation.clone())
             .unwrap_or_default();
-        Prepared::restore(encoded)
+        Prepared::restore::<O>(encoded)
     }
 
-    /// Begins the record of a step; `None` when the step is the one that was resumed, whose record exists.
-    #[doc(hidden)]
-    pub fn checkpoint<O>(&mut self, point: usize, prepared: &Prepared<O>) -> Option<Saver<'_>> {
-        if self.resume.take().is_some() {
-            return None;
-        }
+    /// What was stored is in the variables: from here on steps have records of their own.
+    pub(crate) fn is_read(&mut self) {
+        self.resume = None;
+    }
+
+    /// Begins the record of a step.
+    pub(crate) fn checkpoint(&mut self, point: usize, prepared: &Prepared) -> Saver<'_> {
         let step = match &mut self.run {
             Some(run) => {
                 run.step += 1;
@@ -219,14 +302,7 @@ impl WorkflowContext {
         };
         let name = self.points.get(point).copied().unwrap_or_default();
         self.building = Some(StateWriter::new(step, name, prepared.bytes(), self.state_bytes));
-        Some(Saver { context: self })
-    }
-
-    pub(crate) async fn perform<O: Operation>(&mut self, prepared: Prepared<O>) -> O::Output {
-        match self.try_perform(prepared).await {
-            Ok(output) => output,
-            Err(halt) => self.halt(halt).await,
-        }
+        Saver { context: self }
     }
 
     /// An immutable variable is declared anew: its stored value is no longer its value.
@@ -253,8 +329,8 @@ impl WorkflowContext {
         }
     }
 
-    async fn try_perform<O: Operation>(&mut self, prepared: Prepared<O>) -> Result<O::Output, Halt> {
-        let (operation, encoded) = prepared.into_parts()?;
+    async fn perform(&mut self, prepared: Prepared) -> Result<AnyOutput, Halt> {
+        let (mut operation, encoded) = prepared.into_parts()?;
         if self.building.is_some() {
             let run = self.run()?;
             let parking = operation.parking(run)?;
@@ -262,10 +338,16 @@ impl WorkflowContext {
             operation.enlist(run, &mut added)?;
             self.commit_step(parking, added).await?;
         }
-        match operation.perform(self, encoded).await {
+        // Nothing else is left of the operation when it was cancelled, and the code can be told only by its type.
+        let told = operation.as_ref().cancelled();
+        let outcome = match operation.as_task(&encoded) {
+            Some(task) => attempt::perform(self.run()?, task).await,
+            None => operation.perform(self, encoded).await,
+        };
+        match outcome {
             Err(Halt::Cancelled { .. }) => {
                 let reason = self.cancel_reason()?;
-                match O::cancelled(&reason) {
+                match told(&reason) {
                     Some(output) => {
                         self.cancel_is_told()?;
                         Ok(output)

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 use std::future::{Future, IntoFuture};
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use workflow_model::codec;
 
+use crate::__private::{Point, Variables};
 use crate::Output;
 use crate::attempt::{self, AnyOutput, AnyTask};
 use crate::context::WorkflowContext;
@@ -26,9 +26,9 @@ use crate::task_context::TaskContext;
     note = "a workflow can only await tasks, timers (`sleep`), signals (`receive`), other workflows, and `join!`, `try_join!` and `select!` of them",
     note = "put this work in a `#[task]` function and await that"
 )]
-pub trait Operation: Sized + Send {
+pub trait Operation: Sized + Send + 'static {
     /// What the await gives.
-    type Output: Send;
+    type Output: Send + 'static;
 
     /// Says what is awaited, without doing it.
     #[doc(hidden)]
@@ -74,31 +74,37 @@ pub trait Operation: Sized + Send {
     // What generated code calls. These are functions of this trait, and nothing else is asked of an awaited value, so that
     // a value that is no operation is one error, on the user's `await`.
 
-    /// Encodes the operation, so that it can be stored.
+    /// Goes on behind the await.
     #[doc(hidden)]
-    fn __prepare(self, context: &mut WorkflowContext) -> Prepared<Self> {
-        context.prepare(self)
-    }
-
-    /// The operation of the point where the workflow is resumed.
-    #[doc(hidden)]
-    fn __restore(context: &mut WorkflowContext) -> Result<Prepared<Self>, Halt> {
-        context.restore_operation()
-    }
-
-    /// Commits the step and performs the operation.
-    #[doc(hidden)]
-    fn __perform(
-        prepared: Prepared<Self>,
+    fn __await<V: Send + 'static, C: Variables<V>>(
+        self,
+        point: Point<Self, V, C>,
         context: &mut WorkflowContext,
-    ) -> impl Future<Output = Self::Output> + Send {
-        context.perform(prepared)
+        values: V,
+    ) {
+        point.leave(self, context, values);
+    }
+
+    /// What the await gave, and the variables of its point; `None` before it has given anything.
+    #[doc(hidden)]
+    fn __awaited<V: Send + 'static, C: Variables<V>>(
+        point: Point<Self, V, C>,
+        context: &mut WorkflowContext,
+    ) -> Option<(Self::Output, V)> {
+        point.enter(context)
     }
 
     /// Notes what a point awaits.
     #[doc(hidden)]
-    fn __note(_: PhantomData<Self>, context: &mut WorkflowContext, point: usize) {
-        Self::describe(context.description(), point);
+    fn __note<V, C>(point: Point<Self, V, C>, context: &mut WorkflowContext) {
+        Self::describe(context.description(), point.number());
+    }
+
+    /// A task needs no future of its own: the runtime attempts it without knowing its type.
+    #[doc(hidden)]
+    fn as_task(&mut self, encoded: &Bytes) -> Option<&mut dyn AnyTask> {
+        let _ = encoded;
+        None
     }
 }
 
@@ -135,45 +141,82 @@ pub struct Description {
     pub(crate) messages: Vec<MessageEntry>,
 }
 
+/// An operation that a step awaits, without its type. Whatever a step does is written for this type once; only what
+/// depends on the operation is compiled for each.
+pub(crate) trait Pending: Send {
+    fn parking(&self, run: &Run) -> Result<Parking, Halt>;
+    fn enlist(&self, run: &Run, batch: &mut Batch) -> Result<(), Halt>;
+    /// What says that the instance was asked to stop, which must be known when the operation is spent.
+    fn cancelled(&self) -> fn(&str) -> Option<AnyOutput>;
+    fn as_task(&mut self, encoded: &Bytes) -> Option<&mut dyn AnyTask>;
+    fn perform<'a>(
+        self: Box<Self>,
+        context: &'a mut WorkflowContext,
+        encoded: Bytes,
+    ) -> Pin<Box<dyn Future<Output = Result<AnyOutput, Halt>> + Send + 'a>>;
+}
+
+impl<O: Operation> Pending for O {
+    fn parking(&self, run: &Run) -> Result<Parking, Halt> {
+        Operation::parking(self, run)
+    }
+
+    fn enlist(&self, run: &Run, batch: &mut Batch) -> Result<(), Halt> {
+        Operation::enlist(self, run, batch)
+    }
+
+    fn cancelled(&self) -> fn(&str) -> Option<AnyOutput> {
+        |reason| O::cancelled(reason).map(|output| Box::new(output) as AnyOutput)
+    }
+
+    fn as_task(&mut self, encoded: &Bytes) -> Option<&mut dyn AnyTask> {
+        Operation::as_task(self, encoded)
+    }
+
+    fn perform<'a>(
+        self: Box<Self>,
+        context: &'a mut WorkflowContext,
+        encoded: Bytes,
+    ) -> Pin<Box<dyn Future<Output = Result<AnyOutput, Halt>> + Send + 'a>> {
+        let perform = Operation::perform(*self, context, encoded);
+        Box::pin(async move { perform.await.map(|output| Box::new(output) as AnyOutput) })
+    }
+}
+
 /// An operation with its encoding, ready to be stored.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Prepared<O> {
-    operation: Option<O>,
+pub(crate) struct Prepared {
+    operation: Box<dyn Pending>,
     encoded: Result<Bytes, String>,
 }
 
-impl<O: Operation> Prepared<O> {
-    pub(crate) fn new(mut operation: O, now_ms: u64) -> Self {
+impl Prepared {
+    pub(crate) fn new<O: Operation>(mut operation: O, now_ms: u64) -> Self {
         let mut out = Vec::with_capacity(64);
-        let encoded = operation.encode(now_ms, &mut out).map(|()| Bytes::from(out));
+        let encoded = operation.encode(now_ms, &mut out);
         Prepared {
-            operation: Some(operation),
-            encoded,
+            operation: Box::new(operation),
+            encoded: encoded.map(|()| Bytes::from(out)),
         }
     }
 
-    pub(crate) fn restore(encoded: Bytes) -> Result<Self, Halt> {
+    pub(crate) fn restore<O: Operation>(encoded: Bytes) -> Result<Self, Halt> {
         let operation = O::decode(&encoded).map_err(|error| Halt::undecodable("the operation", error))?;
         Ok(Prepared {
-            operation: Some(operation),
+            operation: Box::new(operation),
             encoded: Ok(encoded),
         })
     }
 
-    pub(crate) fn into_parts(self) -> Result<(O, Bytes), Halt> {
-        match (self.operation, self.encoded) {
-            (Some(operation), Ok(encoded)) => Ok((operation, encoded)),
-            (_, Err(error)) => Err(Halt::Unencodable {
+    pub(crate) fn into_parts(self) -> Result<(Box<dyn Pending>, Bytes), Halt> {
+        match self.encoded {
+            Ok(encoded) => Ok((self.operation, encoded)),
+            Err(error) => Err(Halt::Unencodable {
                 variable: "the operation".to_owned(),
                 error,
             }),
-            (None, Ok(_)) => Err(Halt::NoInput),
         }
     }
-}
 
-impl<O> Prepared<O> {
     pub(crate) fn bytes(&self) -> &[u8] {
         self.encoded.as_deref().unwrap_or_default()
     }
@@ -291,6 +334,7 @@ impl<T: Task> Operation for TaskCall<T> {
                 Ok(())
             }
             Input::Encoded(Err(error)) => Err(error.to_string()),
+            Input::Spent => Err("the task was attempted already".to_owned()),
         }
     }
 
@@ -298,6 +342,7 @@ impl<T: Task> Operation for TaskCall<T> {
         let (_, input) = task_input(encoded, T::NAME)?;
         Ok(TaskCall {
             input: Input::Encoded(Ok(Bytes::copy_from_slice(input))),
+            encoded: Bytes::new(),
         })
     }
 
@@ -309,42 +354,22 @@ impl<T: Task> Operation for TaskCall<T> {
         T::from_failure(failure).ok()
     }
 
-    async fn perform(self, context: &mut WorkflowContext, encoded: Bytes) -> Result<T::Output, Halt> {
-        let run = context.run()?;
-        if let Some(given) = run.take_given() {
-            return Output::decode(&given)
-                .map_err(|error| Halt::undecodable(&format!("the given output of `{}`", T::NAME), error));
-        }
-        let first = match self.input {
-            Input::Value(task) => Some(task),
-            Input::Encoded(_) => None,
-        };
-        let (scheduled_ms, _) =
-            task_input(&encoded, T::NAME).map_err(|error| Halt::undecodable("the operation", error))?;
-        match attempt::until_done(run, &mut Call { first, encoded }, scheduled_ms).await? {
-            Ok(output) => output_of::<T>(output),
-            Err(failure) => T::from_failure(failure).map_err(|failure| Halt::TaskFailed {
-                task: T::NAME.to_owned(),
-                error: failure.to_string(),
-            }),
+    fn as_task(&mut self, encoded: &Bytes) -> Option<&mut dyn AnyTask> {
+        self.encoded = encoded.clone();
+        Some(self)
+    }
+
+    async fn perform(mut self, context: &mut WorkflowContext, encoded: Bytes) -> Result<T::Output, Halt> {
+        self.encoded = encoded;
+        let output = attempt::perform(context.run()?, &mut self).await?;
+        match output.downcast() {
+            Ok(output) => Ok(*output),
+            Err(_) => unreachable!("a task gives its own output"),
         }
     }
 }
 
-/// A task that is to be attempted: its value for the first attempt, its encoding for the others.
-struct Call<T> {
-    first: Option<T>,
-    encoded: Bytes,
-}
-
-fn output_of<T: Task>(output: AnyOutput) -> Result<T::Output, Halt> {
-    match output.downcast() {
-        Ok(output) => Ok(*output),
-        Err(_) => unreachable!("a task gives its own output"),
-    }
-}
-
-impl<T: Task> AnyTask for Call<T> {
+impl<T: Task> AnyTask for TaskCall<T> {
     fn name(&self) -> &'static str {
         T::NAME
     }
@@ -353,13 +378,14 @@ impl<T: Task> AnyTask for Call<T> {
         T::options()
     }
 
+    /// The value serves the first attempt, its encoding the others.
     fn attempt(
         &mut self,
         context: TaskContext,
     ) -> Result<Pin<Box<dyn Future<Output = AnyOutput> + Send>>, Halt> {
-        let task = match self.first.take() {
-            Some(task) => task,
-            None => {
+        let task = match std::mem::replace(&mut self.input, Input::Spent) {
+            Input::Value(task) => task,
+            Input::Encoded(_) | Input::Spent => {
                 let (_, input) = task_input(&self.encoded, T::NAME)
                     .map_err(|error| Halt::undecodable("the operation", error))?;
                 codec::decode::<T>(input)
@@ -377,6 +403,23 @@ impl<T: Task> AnyTask for Call<T> {
 
     fn retryable(&self, output: &AnyOutput) -> bool {
         output.downcast_ref().is_none_or(T::retryable)
+    }
+
+    fn scheduled_ms(&self) -> Result<u64, Halt> {
+        task_input(&self.encoded, T::NAME)
+            .map(|(scheduled_ms, _)| scheduled_ms)
+            .map_err(|error| Halt::undecodable("the operation", error))
+    }
+
+    fn decode(&self, output: &[u8]) -> Result<AnyOutput, String> {
+        match <T::Output as Output>::decode(output) {
+            Ok(output) => Ok(Box::new(output)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn failed(&self, failure: TaskFailure) -> Result<AnyOutput, TaskFailure> {
+        T::from_failure(failure).map(|output| Box::new(output) as AnyOutput)
     }
 }
 

@@ -233,11 +233,15 @@ impl StateRequirement {
 #[must_use = "a task does nothing unless it is awaited"]
 pub struct TaskCall<T> {
     pub(crate) input: Input<T>,
+    /// The encoded operation, once a workflow performs it.
+    pub(crate) encoded: Bytes,
 }
 
 pub(crate) enum Input<T> {
     Value(T),
     Encoded(Result<Bytes, codec::Error>),
+    /// The value went into the first attempt.
+    Spent,
 }
 
 impl<T: Task> TaskCall<T> {
@@ -245,6 +249,7 @@ impl<T: Task> TaskCall<T> {
     pub fn new(task: T) -> Self {
         TaskCall {
             input: Input::Value(task),
+            encoded: Bytes::new(),
         }
     }
 
@@ -253,6 +258,7 @@ impl<T: Task> TaskCall<T> {
     pub fn encoded(input: Result<Vec<u8>, codec::Error>) -> Self {
         TaskCall {
             input: Input::Encoded(input.map(Bytes::from)),
+            encoded: Bytes::new(),
         }
     }
 
@@ -264,6 +270,7 @@ impl<T: Task> TaskCall<T> {
         let task = match self.input {
             Input::Value(task) => task,
             Input::Encoded(input) => codec::decode(&input?)?,
+            Input::Spent => unreachable!("a call that is being performed belongs to the runtime"),
         };
         Ok(task.run(context).await)
     }

@@ -1,7 +1,6 @@
 //! Workflows: what `#[workflow]` generates, and the set of them that a program can run.
 
 use std::fmt;
-use std::future::Future;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,8 +34,8 @@ pub trait Workflow: Serialize + DeserializeOwned + Send + Sized + 'static {
         Err(failure)
     }
 
-    /// Runs from the start with an input, or continues where the context says.
-    fn run(input: Option<Self>, context: &mut WorkflowContext) -> impl Future<Output = Self::Output> + Send;
+    /// Runs one stage: the first one with an input, or the one where the context is. Gives the output at the workflow's end.
+    fn step(input: Option<Self>, context: &mut WorkflowContext) -> Option<Self::Output>;
 }
 
 /// A workflow with its arguments, to be started.

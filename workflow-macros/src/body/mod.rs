@@ -35,10 +35,8 @@ pub(crate) use lower::{Param, expression_attributes};
 pub(crate) struct Compiled {
     /// The names of the durable points; a point's number is its index.
     pub(crate) points: Vec<String>,
-    /// Items beside the implementation.
-    pub(crate) items: TokenStream,
-    /// The statements of the `run` function.
-    pub(crate) run: TokenStream,
+    /// The statements of the `step` function.
+    pub(crate) step: TokenStream,
 }
 
 /// Reports the mistakes of a body whose function has a broken signature.

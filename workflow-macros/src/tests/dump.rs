@@ -33,12 +33,12 @@ pub(super) fn params() -> Vec<Param> {
         .into()
 }
 
-/// The statements of a `run` function.
+/// The statements of a `step` function.
 pub(super) fn expansion(source: &str) -> String {
     let block: Block = syn::parse2(tokens(&format!("{{ {source} }}"))).expect("a block");
     let mut diagnostics = Diagnostics::default();
     let compiled = body::compile(&params(), &syn::parse_quote!(Output), &block, &mut diagnostics);
-    let run = compiled.expect("the body compiles").run;
-    let file: syn::File = syn::parse_quote!(fn run() { #run });
+    let step = compiled.expect("the body compiles").step;
+    let file: syn::File = syn::parse_quote!(fn step() { #step });
     prettyplease::unparse(&syn::parse2(file.to_token_stream()).expect("the expansion is Rust"))
 }

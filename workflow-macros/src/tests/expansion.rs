@@ -4,12 +4,14 @@ use expect_test::{Expect, expect};
 
 use super::dump::expansion;
 
-/// Checks the stages; what all workflows have in common stands around them.
+/// Checks what the stages are and how they are entered; what all workflows have in common stands behind them.
 fn check(source: &str, expected: Expect) {
     let text = expansion(source);
-    let start = text.find("match __stage {").expect("the stages");
-    let start = text[..start].rfind('\n').map_or(0, |line| line + 1);
-    let end = text.find("_ => __no_such_stage").expect("the end of the stages");
+    let start = text.find('\n').map_or(0, |line| line + 1);
+    let end = text
+        .find("::workflow_runtime::__private::DESCRIBE")
+        .expect("the end of the stages");
+    let end = text[..end].rfind('\n').map_or(0, |line| line + 1);
     let lines: Vec<&str> = text[start..end].lines().collect();
     let indent = |line: &&str| line.len() - line.trim_start().len();
     let least = lines
@@ -29,103 +31,76 @@ fn two_points() {
     check(
         "let a = f(n).await?; g(a).await",
         expect![[r#"
-            match __stage {
+            #[allow(unused_imports)]
+            use ::workflow_runtime::__private::{OtherNamed as _, TaskNamed as _};
+            let __stage1 = ::workflow_runtime::__private::Point::new(0usize, ());
+            let __stage2 = ::workflow_runtime::__private::Point::new(1usize, ());
+            return match __context.stage(<Self as ::workflow_runtime::Workflow>::POINTS) {
                 0usize => {
-                    ::std::boxed::Box::pin(async move {
+                    let __code = async move {
                         if false {
-                            return __some::<Output>();
+                            return ::workflow_runtime::__private::never::<Output>();
                         }
                         '__stage: {
-                            let ((n, m),) = __unboxed(__witness0, __content);
+                            let ::core::option::Option::Some(__input) = __input else {
+                                __context.stop(::workflow_runtime::__private::Halt::no_input());
+                                break '__stage;
+                            };
+                            let n = __input.n;
+                            let m = __input.m;
                             let __awaited = f(n);
-                            let __operation = ::workflow_runtime::__private::Operation::__prepare(
+                            ::workflow_runtime::__private::Operation::__await(
                                 __awaited,
+                                __stage1,
                                 __context,
-                            );
-                            __go(
-                                __next,
-                                1usize,
-                                __boxed(__witness1, (__operation, ())),
+                                (),
                             );
                             break '__stage;
                         }
                         ::core::future::pending().await
-                    })
+                    };
+                    ::workflow_runtime::__private::run(::core::pin::pin!(__code))
                 }
                 1usize => {
-                    ::std::boxed::Box::pin(async move {
+                    let __code = async move {
                         if false {
-                            return __some::<Output>();
+                            return ::workflow_runtime::__private::never::<Output>();
                         }
                         '__stage: {
-                            let (__operation, ()) = match __content {
-                                ::core::option::Option::None => {
-                                    let ::core::option::Option::Some(__operation) = __read(
-                                        __next,
-                                        ::workflow_runtime::__private::Operation::__restore(
-                                            __context,
-                                        ),
-                                    ) else { break '__stage };
-                                    (__operation, ())
-                                }
-                                __content => __unboxed(__witness1, __content),
-                            };
-                            if let ::core::option::Option::Some(_) = __context
-                                .checkpoint(0usize, &__operation)
-                            {}
-                            let __result1 = ::workflow_runtime::__private::Operation::__perform(
-                                    __operation,
-                                    __context,
-                                )
-                                .await;
+                            let ::core::option::Option::Some((__result1, ())) = ::workflow_runtime::__private::Operation::__awaited(
+                                __stage1,
+                                __context,
+                            ) else { break '__stage };
                             let a = __result1?;
                             let __awaited = g(a);
-                            let __operation = ::workflow_runtime::__private::Operation::__prepare(
+                            ::workflow_runtime::__private::Operation::__await(
                                 __awaited,
+                                __stage2,
                                 __context,
-                            );
-                            __go(
-                                __next,
-                                2usize,
-                                __boxed(__witness2, (__operation, ())),
+                                (),
                             );
                             break '__stage;
                         }
                         ::core::future::pending().await
-                    })
+                    };
+                    ::workflow_runtime::__private::run(::core::pin::pin!(__code))
                 }
                 2usize => {
-                    ::std::boxed::Box::pin(async move {
+                    let __code = async move {
                         if false {
-                            return __some::<Output>();
+                            return ::workflow_runtime::__private::never::<Output>();
                         }
                         '__stage: {
-                            let (__operation, ()) = match __content {
-                                ::core::option::Option::None => {
-                                    let ::core::option::Option::Some(__operation) = __read(
-                                        __next,
-                                        ::workflow_runtime::__private::Operation::__restore(
-                                            __context,
-                                        ),
-                                    ) else { break '__stage };
-                                    (__operation, ())
-                                }
-                                __content => __unboxed(__witness2, __content),
-                            };
-                            if let ::core::option::Option::Some(_) = __context
-                                .checkpoint(1usize, &__operation)
-                            {}
-                            let __result2 = ::workflow_runtime::__private::Operation::__perform(
-                                    __operation,
-                                    __context,
-                                )
-                                .await;
+                            let ::core::option::Option::Some((__result2, ())) = ::workflow_runtime::__private::Operation::__awaited(
+                                __stage2,
+                                __context,
+                            ) else { break '__stage };
                             return __result2;
                         }
                         ::core::future::pending().await
-                    })
+                    };
+                    ::workflow_runtime::__private::run(::core::pin::pin!(__code))
                 }
-
         "#]],
     );
 }
@@ -134,15 +109,36 @@ fn two_points() {
 fn a_loop() {
     check(
         "let mut sum = 0; for x in 0..n { sum += f(x).await?; } Ok(sum)",
-        expect![[r#"
-            match __stage {
+        expect![[r##"
+            #[allow(unused_imports)]
+            use ::workflow_runtime::__private::{OtherNamed as _, TaskNamed as _};
+            let __keeper0 = ::core::marker::PhantomData;
+            let __codec2 = ::workflow_runtime::__private::tie(
+                __keeper0,
+                ::workflow_runtime::__private::Keeper::variable(),
+            );
+            let __codec3 = ::workflow_runtime::__private::LoopState::codec(3u32);
+            let __stage2 = ::workflow_runtime::__private::Join::new(2usize);
+            let __stage1 = ::workflow_runtime::__private::Point::new(
+                0usize,
+                (
+                    ::workflow_runtime::__private::Stored("sum", __codec2),
+                    ::workflow_runtime::__private::Stored("for x", __codec3),
+                ),
+            );
+            return match __context.stage(<Self as ::workflow_runtime::Workflow>::POINTS) {
                 0usize => {
-                    ::std::boxed::Box::pin(async move {
+                    let __code = async move {
                         if false {
-                            return __some::<Output>();
+                            return ::workflow_runtime::__private::never::<Output>();
                         }
                         '__stage: {
-                            let ((n, m),) = __unboxed(__witness0, __content);
+                            let ::core::option::Option::Some(__input) = __input else {
+                                __context.stop(::workflow_runtime::__private::Halt::no_input());
+                                break '__stage;
+                            };
+                            let n = __input.n;
+                            let m = __input.m;
                             let mut sum = 0;
                             let mut __for_3_x = match 0..n {
                                 __source => {
@@ -153,42 +149,40 @@ fn a_loop() {
                                     (&__source).__loop_kind().start(__source)
                                 }
                             };
-                            __go(
-                                __next,
-                                2usize,
-                                __boxed(__witness2, ((sum, __for_3_x),)),
+                            ::workflow_runtime::__private::go(
+                                __stage2,
+                                __context,
+                                ((sum, __for_3_x),),
                             );
                             break '__stage;
                         }
                         ::core::future::pending().await
-                    })
+                    };
+                    ::workflow_runtime::__private::run(::core::pin::pin!(__code))
                 }
                 2usize => {
-                    ::std::boxed::Box::pin(async move {
+                    let __code = async move {
                         if false {
-                            return __some::<Output>();
+                            return ::workflow_runtime::__private::never::<Output>();
                         }
                         '__stage: {
-                            let ((mut sum, mut __for_3_x),) = __unboxed(
-                                __witness2,
-                                __content,
+                            let ((mut sum, mut __for_3_x),) = ::workflow_runtime::__private::enter(
+                                __stage2,
+                                __context,
                             );
                             match __for_3_x.next() {
                                 ::core::option::Option::Some(x) => {
                                     let __awaited = f(x);
-                                    let __operation = ::workflow_runtime::__private::Operation::__prepare(
-                                        __awaited,
-                                        __context,
-                                    );
                                     ::workflow_runtime::__private::keep(
                                         __keeper0,
-                                        (&::workflow_runtime::__private::Named::of(&__operation))
+                                        (&::workflow_runtime::__private::Named::of(&__awaited))
                                             .__across(),
                                     );
-                                    __go(
-                                        __next,
-                                        1usize,
-                                        __boxed(__witness1, (__operation, (sum, __for_3_x))),
+                                    ::workflow_runtime::__private::Operation::__await(
+                                        __awaited,
+                                        __stage1,
+                                        __context,
+                                        (sum, __for_3_x),
                                     );
                                     break '__stage;
                                 }
@@ -198,79 +192,34 @@ fn a_loop() {
                             }
                         }
                         ::core::future::pending().await
-                    })
+                    };
+                    ::workflow_runtime::__private::run(::core::pin::pin!(__code))
                 }
                 1usize => {
-                    ::std::boxed::Box::pin(async move {
+                    let __code = async move {
                         if false {
-                            return __some::<Output>();
+                            return ::workflow_runtime::__private::never::<Output>();
                         }
                         '__stage: {
-                            let (__operation, (mut sum, mut __for_3_x)) = match __content {
-                                ::core::option::Option::None => {
-                                    let ::core::option::Option::Some(__operation) = __read(
-                                        __next,
-                                        ::workflow_runtime::__private::Operation::__restore(
-                                            __context,
-                                        ),
-                                    ) else { break '__stage };
-                                    let ::core::option::Option::Some(sum) = __read(
-                                        __next,
-                                        ::workflow_runtime::__private::tie(
-                                            __keeper0,
-                                            ::workflow_runtime::__private::Keeper::restore(
-                                                __context,
-                                                "sum",
-                                            ),
-                                        ),
-                                    ) else { break '__stage };
-                                    let ::core::option::Option::Some(__for_3_x) = __read(
-                                        __next,
-                                        ::workflow_runtime::__private::LoopState::restore(
-                                            __context,
-                                            "for x",
-                                        ),
-                                    ) else { break '__stage };
-                                    (__operation, (sum, __for_3_x))
-                                }
-                                __content => __unboxed(__witness1, __content),
-                            };
-                            if let ::core::option::Option::Some(mut __saver) = __context
-                                .checkpoint(0usize, &__operation)
-                            {
-                                ::workflow_runtime::__private::tie(
-                                    __keeper0,
-                                    ::workflow_runtime::__private::Keeper::save(
-                                        &sum,
-                                        &mut __saver,
-                                        "sum",
-                                    ),
-                                );
-                                ::workflow_runtime::__private::LoopState::save(
-                                    &__for_3_x,
-                                    &mut __saver,
-                                    "for x",
-                                    3u32,
-                                );
-                            }
-                            let __result1 = ::workflow_runtime::__private::Operation::__perform(
-                                    __operation,
-                                    __context,
-                                )
-                                .await;
+                            let ::core::option::Option::Some(
+                                (__result1, (mut sum, mut __for_3_x)),
+                            ) = ::workflow_runtime::__private::Operation::__awaited(
+                                __stage1,
+                                __context,
+                            ) else { break '__stage };
                             sum += __result1?;
-                            __go(
-                                __next,
-                                2usize,
-                                __boxed(__witness2, ((sum, __for_3_x),)),
+                            ::workflow_runtime::__private::go(
+                                __stage2,
+                                __context,
+                                ((sum, __for_3_x),),
                             );
                             break '__stage;
                         }
                         ::core::future::pending().await
-                    })
+                    };
+                    ::workflow_runtime::__private::run(::core::pin::pin!(__code))
                 }
-
-        "#]],
+        "##]],
     );
 }
 
@@ -279,14 +228,23 @@ fn a_join_inside_of_a_stage() {
     check(
         "let r = &n; let k = match m { 0 => 1, 1 => 2, _ => { f().await; return 0; } }; g(k, r).await",
         expect![[r#"
-            match __stage {
+            #[allow(unused_imports)]
+            use ::workflow_runtime::__private::{OtherNamed as _, TaskNamed as _};
+            let __stage1 = ::workflow_runtime::__private::Point::new(0usize, ());
+            let __stage2 = ::workflow_runtime::__private::Point::new(1usize, ());
+            return match __context.stage(<Self as ::workflow_runtime::Workflow>::POINTS) {
                 0usize => {
-                    ::std::boxed::Box::pin(async move {
+                    let __code = async move {
                         if false {
-                            return __some::<Output>();
+                            return ::workflow_runtime::__private::never::<Output>();
                         }
                         '__stage: {
-                            let ((n, m),) = __unboxed(__witness0, __content);
+                            let ::core::option::Option::Some(__input) = __input else {
+                                __context.stop(::workflow_runtime::__private::Halt::no_input());
+                                break '__stage;
+                            };
+                            let n = __input.n;
+                            let m = __input.m;
                             let r = &n;
                             let (__value1,): (_,) = '__join1: {
                                 match m {
@@ -298,14 +256,11 @@ fn a_join_inside_of_a_stage() {
                                     }
                                     _ => {
                                         let __awaited = f();
-                                        let __operation = ::workflow_runtime::__private::Operation::__prepare(
+                                        ::workflow_runtime::__private::Operation::__await(
                                             __awaited,
+                                            __stage1,
                                             __context,
-                                        );
-                                        __go(
-                                            __next,
-                                            1usize,
-                                            __boxed(__witness1, (__operation, ())),
+                                            (),
                                         );
                                         break '__stage;
                                     }
@@ -313,84 +268,51 @@ fn a_join_inside_of_a_stage() {
                             };
                             let k = __value1;
                             let __awaited = g(k, r);
-                            let __operation = ::workflow_runtime::__private::Operation::__prepare(
+                            ::workflow_runtime::__private::Operation::__await(
                                 __awaited,
+                                __stage2,
                                 __context,
-                            );
-                            __go(
-                                __next,
-                                2usize,
-                                __boxed(__witness2, (__operation, ())),
+                                (),
                             );
                             break '__stage;
                         }
                         ::core::future::pending().await
-                    })
+                    };
+                    ::workflow_runtime::__private::run(::core::pin::pin!(__code))
                 }
                 1usize => {
-                    ::std::boxed::Box::pin(async move {
+                    let __code = async move {
                         if false {
-                            return __some::<Output>();
+                            return ::workflow_runtime::__private::never::<Output>();
                         }
                         '__stage: {
-                            let (__operation, ()) = match __content {
-                                ::core::option::Option::None => {
-                                    let ::core::option::Option::Some(__operation) = __read(
-                                        __next,
-                                        ::workflow_runtime::__private::Operation::__restore(
-                                            __context,
-                                        ),
-                                    ) else { break '__stage };
-                                    (__operation, ())
-                                }
-                                __content => __unboxed(__witness1, __content),
-                            };
-                            if let ::core::option::Option::Some(_) = __context
-                                .checkpoint(0usize, &__operation)
-                            {}
-                            let __result1 = ::workflow_runtime::__private::Operation::__perform(
-                                    __operation,
-                                    __context,
-                                )
-                                .await;
+                            let ::core::option::Option::Some((__result1, ())) = ::workflow_runtime::__private::Operation::__awaited(
+                                __stage1,
+                                __context,
+                            ) else { break '__stage };
                             __result1;
                             return 0;
                         }
                         ::core::future::pending().await
-                    })
+                    };
+                    ::workflow_runtime::__private::run(::core::pin::pin!(__code))
                 }
                 2usize => {
-                    ::std::boxed::Box::pin(async move {
+                    let __code = async move {
                         if false {
-                            return __some::<Output>();
+                            return ::workflow_runtime::__private::never::<Output>();
                         }
                         '__stage: {
-                            let (__operation, ()) = match __content {
-                                ::core::option::Option::None => {
-                                    let ::core::option::Option::Some(__operation) = __read(
-                                        __next,
-                                        ::workflow_runtime::__private::Operation::__restore(
-                                            __context,
-                                        ),
-                                    ) else { break '__stage };
-                                    (__operation, ())
-                                }
-                                __content => __unboxed(__witness2, __content),
-                            };
-                            if let ::core::option::Option::Some(_) = __context
-                                .checkpoint(1usize, &__operation)
-                            {}
-                            let __result2 = ::workflow_runtime::__private::Operation::__perform(
-                                    __operation,
-                                    __context,
-                                )
-                                .await;
+                            let ::core::option::Option::Some((__result2, ())) = ::workflow_runtime::__private::Operation::__awaited(
+                                __stage2,
+                                __context,
+                            ) else { break '__stage };
                             return __result2;
                         }
                         ::core::future::pending().await
-                    })
+                    };
+                    ::workflow_runtime::__private::run(::core::pin::pin!(__code))
                 }
-
         "#]],
     );
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::future::Future;
 
 use serde_json::Value as Json;
 use workflow_model::codec;
@@ -10,7 +9,6 @@ use workflow_model::codec;
 use super::query::Values;
 use super::runner::{self, Machine};
 use crate::context::WorkflowContext;
-use crate::halt::HaltSlot;
 use crate::operation::Description;
 use crate::task_context::States;
 use crate::workflow::{Registry, RegistryVisitor, Workflow};
@@ -58,16 +56,10 @@ impl Entry {
     }
 }
 
-/// Lets the workflow tell its operations: it does so in its first poll, and runs nothing of its body.
+/// Lets the workflow tell its operations: it runs nothing of its body.
 fn describe<W: Workflow>() -> Description {
     let mut context = WorkflowContext::describing();
-    let halts = context.halts();
-    {
-        let mut future = Box::pin(W::run(None, &mut context));
-        let waker = std::task::Waker::noop();
-        let _ = future.as_mut().poll(&mut std::task::Context::from_waker(waker));
-    }
-    drop::<Option<_>>(HaltSlot::take(&halts));
+    drop(W::step(None, &mut context));
     context.into_description()
 }
 

@@ -36,19 +36,21 @@ pub(crate) enum Ended {
 /// The code of an instance, at work.
 pub(crate) type Machine = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
-/// The code of a workflow, which a context drives to its end. What is generic over the workflow is this small: it is
-/// compiled anew in each crate that has workflows.
-type Code = Box<
-    dyn for<'a> FnOnce(&'a mut WorkflowContext) -> Pin<Box<dyn Future<Output = Finished> + Send + 'a>> + Send,
->;
+/// The code of a workflow: runs one stage, and tells how the workflow returned. What is generic over the workflow is this
+/// small: it is compiled anew in each crate that has workflows.
+type Code = Box<dyn FnMut(&mut WorkflowContext) -> Option<Finished> + Send>;
 
 /// How the code of a workflow returned, and its encoded output.
 type Finished = Result<(End, Bytes), Halt>;
 
 /// Drives the code of a workflow until it ends or has to stop, and writes the outcome.
-pub(crate) fn run_machine<W: Workflow>(input: Option<W>, context: WorkflowContext) -> Machine {
+pub(crate) fn run_machine<W: Workflow>(mut input: Option<W>, context: WorkflowContext) -> Machine {
     let code: Code =
-        Box::new(move |context| Box::pin(async move { finished::<W>(&W::run(input, context).await) }));
+        Box::new(move |context| W::step(input.take(), context).map(|output| finished::<W>(&output)));
+    machine(code, context)
+}
+
+fn machine(code: Code, context: WorkflowContext) -> Machine {
     Box::pin(drive(code, context))
 }
 
@@ -70,7 +72,8 @@ async fn drive(code: Code, mut context: WorkflowContext) -> Ended {
         .run()
         .map(|run| (run.core.clone(), run.hot.clone(), run.shared.clone()));
     let run = run.ok();
-    let mut machine = code(&mut context);
+    let mut machine: Pin<Box<dyn Future<Output = Finished> + Send + '_>> =
+        Box::pin(stages(code, &mut context));
     let end = guarded(
         &mut machine,
         &halts,
@@ -84,6 +87,16 @@ async fn drive(code: Code, mut context: WorkflowContext) -> Ended {
     .await;
     drop(machine);
     finish(end.and_then(|end| end), context).await
+}
+
+/// Runs one stage after the other.
+async fn stages(mut code: Code, context: &mut WorkflowContext) -> Finished {
+    loop {
+        if let Some(finished) = code(context) {
+            return finished;
+        }
+        context.arrive().await;
+    }
 }
 
 async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -> Ended {

@@ -1,15 +1,13 @@
 //! What a workflow keeps across an await, with errors that say what to do.
 //!
-//! Generated code stores and restores a variable through [`Keeper`], on the variable's token. Whatever is unmet there is
-//! one error, since rustc does not repeat the same one on the same token. References to text or bytes pass as far as traits
+//! Generated code asks [`Keeper`] how a variable is stored, on the variable's token. Whatever is unmet there is one error,
+//! since rustc does not repeat the same one on the same token. References to text or bytes pass as far as traits
 //! can tell (serde reads them from its input), so [`Kept`] examines each variable once more where all types are known.
 
 use std::marker::PhantomData;
 
+use super::machine::Codec;
 use crate::Durable;
-use crate::context::{Saver, WorkflowContext};
-use crate::halt::Halt;
-use crate::operation::Prepared;
 use crate::task::{Task, TaskCall};
 
 /// A value that can be stored while the workflow waits for `Awaited`.
@@ -36,27 +34,19 @@ pub trait OwnedAcross<Awaited>: KeptAcross<Awaited> {}
 /// Something that a variable of type `T` is kept across. No argument mentions `Self`, so that rustc reports what is unmet
 /// on the variable; [`tie`] says which keeper it is.
 pub trait Keeper<T>: Sized {
-    /// Stores a variable that may have changed.
-    fn save(value: &T, saver: &mut Saver<'_>, name: &'static str) -> Tied<Self, ()>;
-    /// Stores a variable that cannot have been assigned since it was declared.
-    fn save_constant(value: &T, saver: &mut Saver<'_>, name: &'static str, slot: u32) -> Tied<Self, ()>;
-    /// Reads a variable back.
-    fn restore(context: &mut WorkflowContext, name: &'static str) -> Tied<Self, Result<T, Halt>>;
+    /// How a variable that may be assigned is stored.
+    fn variable() -> Tied<Self, Codec<T>>;
+    /// How a variable that cannot be assigned is stored.
+    fn constant(slot: u32) -> Tied<Self, Codec<T>>;
 }
 
 impl<T: KeptAcross<Awaited>, Awaited> Keeper<T> for Across<Awaited> {
-    fn save(value: &T, saver: &mut Saver<'_>, name: &'static str) -> Tied<Self, ()> {
-        saver.variable(name, value);
-        Tied((), PhantomData)
+    fn variable() -> Tied<Self, Codec<T>> {
+        Tied(Codec::variable(), PhantomData)
     }
 
-    fn save_constant(value: &T, saver: &mut Saver<'_>, name: &'static str, slot: u32) -> Tied<Self, ()> {
-        saver.constant(name, slot, value);
-        Tied((), PhantomData)
-    }
-
-    fn restore(context: &mut WorkflowContext, name: &'static str) -> Tied<Self, Result<T, Halt>> {
-        Tied(context.restore(name), PhantomData)
+    fn constant(slot: u32) -> Tied<Self, Codec<T>> {
+        Tied(Codec::constant(slot), PhantomData)
     }
 }
 
@@ -82,7 +72,7 @@ pub struct Named<O>(PhantomData<O>);
 
 impl<O> Named<O> {
     /// A probe for the operation's type.
-    pub fn of(_: &Prepared<O>) -> Self {
+    pub fn of(_: &O) -> Self {
         Named(PhantomData)
     }
 }

@@ -7,6 +7,7 @@ use std::vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::machine::Codec;
 use crate::Durable;
 use crate::context::{Saver, WorkflowContext};
 use crate::halt::Halt;
@@ -25,6 +26,10 @@ pub trait LoopState: Sized + Send {
     /// # Errors
     /// When the stored value does not fit.
     fn restore(context: &mut WorkflowContext, name: &'static str) -> Result<Self, Halt>;
+    /// How it is stored.
+    fn codec(slot: u32) -> Codec<Self> {
+        Codec::new(Self::save, Self::restore, slot)
+    }
 }
 
 /// A number that a durable loop can count with.

@@ -4,9 +4,8 @@ mod argument;
 mod input;
 mod kept;
 mod loops;
+mod machine;
 mod output;
-
-use std::marker::PhantomData;
 
 pub use serde;
 use serde::Serialize;
@@ -22,6 +21,7 @@ pub use self::loops::{
     Counter, Cursor, IntoRangeLoop, ItemsKind, ItemsLoop, ItemsStart, LoopItem, LoopState, Ordered,
     OrderedMut, RangeKind, RangeLoop, RangeStart,
 };
+pub use self::machine::{Codec, Join, Point, Stored, Variables, enter, go, never, run};
 pub use self::output::{
     AnyChildFailure, AnyFailure, AnyOutput, ErrorChildFailure, ErrorFailure, Fails, Fallible, OpaqueOutput,
     Output, ResultOutput, retryable,
@@ -31,7 +31,7 @@ pub use crate::context::Saver;
 pub use crate::engine::Entry;
 pub use crate::halt::Halt;
 pub use crate::join::{join, select, try_join};
-pub use crate::operation::{Description, Operation, Parking, Prepared};
+pub use crate::operation::{Description, Operation, Parking};
 pub use crate::task::StateRequirement;
 pub use crate::task_context::Extract;
 
@@ -56,14 +56,4 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, codec::Error> {
 /// Generated code for `publish!`.
 pub fn publish<T: Serialize + ?Sized>(context: &mut crate::WorkflowContext, name: &str, value: &T) {
     context.publish(name, codec::encode(value));
-}
-
-/// Ties the type of a value to a marker that exists before it.
-pub fn witness<T>(_: &PhantomData<T>, value: T) -> T {
-    value
-}
-
-/// Stands for a value of the marker's type in code that never runs.
-pub fn unwitness<T>(_: &PhantomData<T>) -> T {
-    unreachable!("code that exists for its types was run")
 }

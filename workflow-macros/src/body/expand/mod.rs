@@ -1,30 +1,30 @@
-//! Emits the state machine: a loop that runs one stage after the other.
+//! Emits the state machine: a function that runs one stage.
 //!
-//! Each stage (see [`graph`](super::graph)) is an async block: it takes what the stage is entered with, stores it and
-//! performs the operation if it is a durable point, runs the code behind it, and ends by naming the next stage and what
-//! that one is entered with. Because a stage is an async block, `return` and `?` end it with the workflow's output.
+//! Each stage (see [`graph`](super::graph)) takes what it is entered with, runs its code, and ends by naming the stage to
+//! go on at: at once, or behind the await of an operation. It is an async block that is polled once and never kept, so that
+//! `return` and `?` end it with the workflow's output; where it goes on elsewhere, it waits instead of ending.
 //!
 //! ```text
-//! loop {
-//!     let code: Pin<Box<dyn Future<Output = Output> + Send>> = match stage {
-//!         3 => Box::pin(async move {
-//!             'stage: {
-//!                 let (operation, (a, b)) = content, or what was stored at point 3;
-//!                 store a and b; let value = perform(operation).await;
-//!                 ...
-//!                 go to stage 4 with (operation, (b, c)); break 'stage;
-//!             }
-//!             pending().await
-//!         }),
-//!     };
+//! match context.stage() {
+//!     3 => run(async move {
+//!         'stage: {
+//!             let Some((value, (a, b))) = the output of point 2's operation, and its variables, else { break 'stage };
+//!             ...
+//!             await(operation, point 3, (b, c)); break 'stage;
+//!         }
+//!         pending().await
+//!     }),
 //! }
 //! ```
 //!
-//! What a stage is entered with is boxed. Its type is a tuple that rustc infers: one witness per stage ties the places
-//! that make it to the place that takes it. Every block is a function of its own to rustc, so compile time is
-//! proportional to the number of stages (one large function, or an enum with a type parameter per state, costs the
-//! square of it and more), and the future holds the running stage only. The stages stand in source order, so types are
-//! inferred from top to bottom as in the source.
+//! Whatever happens between two stages (a step is committed, its operation is performed) is code of the runtime that is
+//! compiled once; generated code makes one call where it leaves for a point and one where it is back. How a variable is
+//! stored is a value, made once per variable ([`points`]), and a point has the tuple of its variables' ones: rustc ties the
+//! place that makes the variables to the stage that takes them through that tuple's type.
+//!
+//! Every async block is a function of its own to rustc, so compile time is proportional to the number of stages (one large
+//! function, or an enum with a type parameter per state, costs the square of it and more). The stages stand in source
+//! order, so types are inferred from top to bottom as in the source.
 
 mod points;
 mod sequences;
@@ -50,8 +50,7 @@ pub(crate) fn expand(body: &Body, graph: &Graph, live: &Liveness, output: &Type)
         .collect();
     Compiled {
         points,
-        items: expander.items(),
-        run: expander.run(),
+        step: expander.step(),
     }
 }
 
@@ -134,31 +133,48 @@ impl<'a> Expander<'a> {
         }
     }
 
-    fn run(&self) -> TokenStream {
+    fn step(&self) -> TokenStream {
         let items = &self.body.items;
-        let witnesses = self.graph.stages.iter().map(|id| self.witness(*id));
+        let entries = self.graph.stages.iter().map(|id| self.entry(*id));
         let machine = self.machine();
-        let describe = self.describe();
         let checks = self.checks();
-        let context = &self.context;
-        let scaffold = quote_spanned! {Span::mixed_site()=>
-            let __entry = #context.entry(<Self as ::workflow_runtime::Workflow>::POINTS);
-            if __entry != ::workflow_runtime::__private::DESCRIBE {
-                #machine
-            }
-            #describe
-            return #context.halt(::workflow_runtime::__private::Halt::described()).await;
-            #checks
-        };
-        let witnesses = quote_spanned! {Span::mixed_site()=>
-            #(let #witnesses = __Witness(::core::marker::PhantomData);)*
-        };
         let keepers = self.keepers();
-        quote!(#(#items)* #witnesses #keepers #scaffold)
+        let codecs = self.codecs();
+        quote_spanned! {Span::mixed_site()=>
+            #(#items)*
+            #keepers
+            #codecs
+            #(#entries)*
+            return #machine;
+            #checks
+        }
     }
 
-    fn witness(&self, id: StateId) -> Ident {
-        hidden(&format!("__witness{}", self.numbers[&id]))
+    /// The variable that says how a stage is entered. A point's stands on the user's `await`, where rustc points at what
+    /// is wrong with the operation.
+    fn stage_variable(&self, id: StateId) -> Ident {
+        let name = format!("__stage{}", self.numbers[&id]);
+        match self.body.state(id).kind {
+            StateKind::Point(number) => Ident::new(&name, self.body.points[number].span),
+            _ => hidden(&name),
+        }
+    }
+
+    fn entry(&self, id: StateId) -> TokenStream {
+        let variable = self.stage_variable(id);
+        let number = self.numbers[&id];
+        match self.body.state(id).kind {
+            StateKind::Start => TokenStream::new(),
+            StateKind::Point(point) => {
+                let (number, variables) = (self.points[&point], self.stored(id));
+                quote_spanned! {Span::mixed_site()=>
+                    let #variable = ::workflow_runtime::__private::Point::new(#number, #variables);
+                }
+            }
+            StateKind::Join => quote_spanned! {Span::mixed_site()=>
+                let #variable = ::workflow_runtime::__private::Join::new(#number);
+            },
+        }
     }
 
     /// The variables that a stage is entered with, in a fixed order.

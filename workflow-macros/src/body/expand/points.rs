@@ -20,22 +20,6 @@ impl Expander<'_> {
             })
     }
 
-    /// The functions that stages share.
-    pub(super) fn items(&self) -> TokenStream {
-        let helpers = self.helpers();
-        quote_spanned! {Span::mixed_site()=>
-            #helpers
-            fn __operation_of<O, V>(
-                _: __Witness<(::workflow_runtime::__private::Prepared<O>, V)>,
-            ) -> ::core::marker::PhantomData<O> {
-                ::core::marker::PhantomData
-            }
-            fn __typed<T>(_: __Witness<T>) -> ::core::marker::PhantomData<T> {
-                ::core::marker::PhantomData
-            }
-        }
-    }
-
     /// Per point with stored variables, a variable that learns what they are kept across.
     pub(super) fn keepers(&self) -> TokenStream {
         let numbers: BTreeSet<usize> = self.first_point.values().copied().collect();
@@ -59,68 +43,49 @@ impl Expander<'_> {
         quote_spanned!(span=> ::workflow_runtime::__private::Operation::#function(#arguments))
     }
 
-    /// The operation of a point.
-    fn operation(&self, number: usize) -> Ident {
-        Ident::new("__operation", self.body.points[number].span)
+    fn codec(&self, id: BindingId) -> Ident {
+        hidden(&format!("__codec{}", id.0))
     }
 
-    /// Calls a function of the trait of what can be kept, on the variable.
-    fn keeps(&self, id: BindingId, function: &str, arguments: &TokenStream) -> TokenStream {
-        let span = self.body.binding(id).ident.span();
-        let function = Ident::new(function, span);
-        if self.body.binding(id).kind == BindingKind::Loop {
-            return quote_spanned!(span=> ::workflow_runtime::__private::LoopState::#function(#arguments));
-        }
-        let keeper = self.keeper(self.first_point[&id]);
-        let call = quote_spanned!(span=> ::workflow_runtime::__private::Keeper::#function(#arguments));
-        quote!(::workflow_runtime::__private::tie(#keeper, #call))
+    /// Per stored variable, how it is stored: asked of the trait of what can be kept, on the variable.
+    pub(super) fn codecs(&self) -> TokenStream {
+        let codecs = self.first_point.iter().map(|(id, first)| {
+            let (info, codec, slot) = (self.body.binding(*id), self.codec(*id), id.0 as u32);
+            let span = info.ident.span();
+            if info.kind == BindingKind::Loop {
+                let made = quote_spanned!(span=> ::workflow_runtime::__private::LoopState::codec(#slot));
+                return quote!(let #codec = #made;);
+            }
+            let keeper = self.keeper(*first);
+            let made = if self.constants.contains(id) {
+                quote_spanned!(span=> ::workflow_runtime::__private::Keeper::constant(#slot))
+            } else {
+                quote_spanned!(span=> ::workflow_runtime::__private::Keeper::variable())
+            };
+            quote!(let #codec = ::workflow_runtime::__private::tie(#keeper, #made);)
+        });
+        codecs.collect()
     }
 
     pub(super) fn describe(&self) -> TokenStream {
         self.all_points()
-            .map(|(id, number, point)| {
+            .map(|(id, number, _)| {
                 let context = &self.context;
-                let span = self.body.points[number].span;
-                let witness = self.witness(id);
-                let operation = quote_spanned!(span=> __operation_of(#witness));
-                let note = self.awaited(number, "__note", &quote!(#operation, #context, #point));
+                let point = self.stage_variable(id);
+                let note = self.awaited(number, "__note", &quote!(#point, #context));
                 quote!(#note;)
             })
             .collect()
     }
 
-    /// The `await` token of a point, for generated code.
-    pub(super) fn await_span(&self, id: StateId) -> Span {
-        match self.body.state(id).kind {
-            StateKind::Point(number) => self.body.points[number].span.resolved_at(Span::mixed_site()),
-            _ => Span::mixed_site(),
-        }
-    }
-
-    /// What was stored at a point, when the instance is resumed there.
-    fn stored(&self, id: StateId, number: usize) -> TokenStream {
-        let context = &self.context;
+    /// The names of a point's variables there, and how they are stored.
+    pub(super) fn stored(&self, id: StateId) -> TokenStream {
         let names = self.stored_names(id);
-        let label = self.label();
-        let operation = self.awaited(number, "__restore", &quote!(#context));
-        let prepared = self.operation(number);
-        let payload = self.payload(id);
-        let idents: Vec<_> = payload
-            .iter()
-            .map(|binding| &self.body.binding(*binding).ident)
-            .collect();
-        let values = payload.iter().map(|binding| {
-            let name = &names[binding];
-            self.keeps(*binding, "restore", &quote!(#context, #name))
+        let stored = self.payload(id).into_iter().map(|binding| {
+            let (name, codec) = (&names[&binding], self.codec(binding));
+            quote!(::workflow_runtime::__private::Stored(#name, #codec))
         });
-        quote_spanned! {Span::mixed_site()=>
-            {
-                let ::core::option::Option::Some(#prepared) = __read(__next, #operation)
-                else { break #label };
-                #(let ::core::option::Option::Some(#idents) = __read(__next, #values) else { break #label };)*
-                (#prepared, (#(#idents,)*),)
-            }
-        }
+        bundle(stored.collect())
     }
 
     /// The names under which a point stores its variables. They do not depend on unrelated code: a user's variable has
@@ -161,83 +126,39 @@ impl Expander<'_> {
         let context = &self.context;
         let span = self.body.points[number].span;
         let awaited = Ident::new("__awaited", span);
-        let prepare = self.awaited(number, "__prepare", &quote!(#awaited, #context));
-        let prepared = self.operation(number);
         // A variable that was moved before is still needed behind the await, where the compiler shall say so.
         let variables = self.payload(id).into_iter().map(|id| {
             let mut ident = self.body.binding(id).ident.clone();
             ident.set_span(span.resolved_at(ident.span()));
-            ident
+            quote!(#ident)
         });
-        let variables = quote!((#(#variables,)*));
+        let variables = bundle(variables.collect());
         // What the point's variables are kept across is known here, before the first of them is asked for.
         let named = self.first_point.values().any(|first| *first == number).then(|| {
             let keeper = self.keeper(number);
             let named =
-                quote_spanned!(span=> (&::workflow_runtime::__private::Named::of(&#prepared)).__across());
+                quote_spanned!(span=> (&::workflow_runtime::__private::Named::of(&#awaited)).__across());
             quote!(::workflow_runtime::__private::keep(#keeper, #named);)
         });
-        let go = self.go(id, &quote_spanned!(Span::mixed_site()=> (#prepared, #variables,)));
+        let (point, label) = (self.stage_variable(id), self.label());
+        let leave = self.awaited(number, "__await", &quote!(#awaited, #point, #context, #variables));
         quote_spanned! {Span::mixed_site()=>
             let #awaited = #operation;
-            let #prepared = #prepare;
             #named
-            #go
+            #leave;
+            break #label;
         }
     }
 
-    /// What a point does before the code behind it.
-    pub(super) fn perform(
-        &self,
-        id: StateId,
-        number: usize,
-        variables: &TokenStream,
-        value: Option<&TokenStream>,
-    ) -> TokenStream {
+    /// What the code behind a point begins with.
+    pub(super) fn arrive(&self, id: StateId, number: usize, value: Option<&TokenStream>) -> TokenStream {
         let context = &self.context;
-        let point = self.points[&number];
-        let names = self.stored_names(id);
-        let saver = hidden("__saver");
-        let stored = self.stored(id, number);
-        let operation = self.operation(number);
-        let perform = self.awaited(number, "__perform", &quote!(#operation, #context));
-        let perform = quote_spanned!(self.body.points[number].span=> #perform.await);
-        let witness = self.witness(id);
-        let saves: Vec<_> = self
-            .payload(id)
-            .into_iter()
-            .map(|binding| {
-                let info = self.body.binding(binding);
-                let ident = &info.ident;
-                let name = &names[&binding];
-                let slot = binding.0 as u32;
-                let value = quote_spanned!(ident.span()=> &#ident);
-                let call = if info.kind == BindingKind::Loop {
-                    self.keeps(binding, "save", &quote!(#value, &mut #saver, #name, #slot))
-                } else if self.constants.contains(&binding) {
-                    self.keeps(
-                        binding,
-                        "save_constant",
-                        &quote!(#value, &mut #saver, #name, #slot),
-                    )
-                } else {
-                    self.keeps(binding, "save", &quote!(#value, &mut #saver, #name))
-                };
-                quote!(#call;)
-            })
-            .collect();
-        let binder = if saves.is_empty() {
-            quote!(_)
-        } else {
-            quote!(mut #saver)
-        };
+        let (point, label) = (self.stage_variable(id), self.label());
+        let variables = bundle(self.payload(id).into_iter().map(|id| self.pattern(id)).collect());
+        let arrived = self.awaited(number, "__awaited", &quote!(#point, #context));
+        let value = value.map_or_else(|| quote!(_), TokenStream::clone);
         quote_spanned! {Span::mixed_site()=>
-            let (#operation, #variables,) = match __content {
-                ::core::option::Option::None => #stored,
-                __content => __unboxed(#witness, __content),
-            };
-            if let ::core::option::Option::Some(#binder) = #context.checkpoint(#point, &#operation) { #(#saves)* }
-            let #value = #perform;
+            let ::core::option::Option::Some((#value, #variables)) = #arrived else { break #label };
         }
     }
 
@@ -260,7 +181,7 @@ impl Expander<'_> {
             if !payload.iter().any(|binding| self.first_point[binding] == number) {
                 return None;
             }
-            let (witness, keeper) = (self.witness(id), self.keeper(number));
+            let (point, keeper) = (self.stage_variable(id), self.keeper(number));
             let (mut fields, mut checks) = (Vec::new(), Vec::new());
             for binding in &payload {
                 let info = self.body.binding(*binding);
@@ -274,8 +195,9 @@ impl Expander<'_> {
                     (&::workflow_runtime::__private::Kept::new(&#ident, #keeper)).__must_be_stored();
                 });
             }
+            let fields = bundle(fields);
             Some(quote_spanned! {Span::mixed_site()=>
-                let (_, (#(#fields,)*),) = ::workflow_runtime::__private::unwitness(&__typed(#witness));
+                let #fields = #point.values();
                 #(#checks)*
             })
         });
@@ -287,4 +209,16 @@ impl Expander<'_> {
             };
         }
     }
+}
+
+/// As many variables have an implementation of `Variables` as one tuple.
+const VARIABLES_MAX: usize = 8;
+
+/// The tuple of the parts; one of tuples where there are many.
+fn bundle(mut parts: Vec<TokenStream>) -> TokenStream {
+    while parts.len() > VARIABLES_MAX {
+        let groups = parts.chunks(VARIABLES_MAX);
+        parts = groups.map(|group| quote!((#(#group,)*))).collect();
+    }
+    quote!((#(#parts,)*))
 }
