@@ -128,8 +128,8 @@ pub(crate) fn items(vis: &Visibility, ident: &Ident, doc: &str, fields: &[Field]
     let serde = quote!(::workflow_runtime::__private::serde);
     quote! {
         #[doc = #doc]
-        #[allow(non_camel_case_types)]
-        #vis struct #ident { #(#idents: #types),* }
+        #[allow(non_camel_case_types, missing_docs)]
+        #vis struct #ident { #(#vis #idents: #types),* }
 
             #[allow(unused_variables, clippy::unused_unit, clippy::used_underscore_binding)]
             impl ::workflow_runtime::__private::Input for #ident {

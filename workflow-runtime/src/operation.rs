@@ -392,6 +392,12 @@ impl<T: Task> AnyTask for TaskCall<T> {
                     .map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error))?
             }
         };
+        #[cfg(feature = "testing")]
+        if let Some(mock) = context.state::<crate::testing::Mock<T>>() {
+            return Ok(Box::pin(
+                async move { Box::new(mock.run(task).await) as AnyOutput },
+            ));
+        }
         Ok(Box::pin(async move {
             Box::new(task.run(&context).await) as AnyOutput
         }))

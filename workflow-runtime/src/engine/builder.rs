@@ -136,6 +136,13 @@ impl<R: Registry> EngineBuilder<R> {
         self
     }
 
+    /// This task needs no dependencies: something stands in for it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn without_requirements(mut self, task: &'static str) -> Self {
+        self.states.mocked.insert(task);
+        self
+    }
+
     /// Keeps the instances of this engine apart from those of other namespaces in the same store; `default` otherwise.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();

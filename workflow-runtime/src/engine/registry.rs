@@ -179,7 +179,8 @@ pub(crate) fn collect<R: Registry>(states: &States) -> Collected {
         queue.extend(description.children);
         inboxes.insert(entry.name, inbox(entry.name, description.messages, &mut problems));
         for (task, requirements) in description.tasks {
-            for requirement in requirements.iter().filter(|requirement| !states.has(requirement)) {
+            let missing_here = |requirement: &&_| !states.suffice(task, requirement);
+            for requirement in requirements.iter().filter(missing_here) {
                 let wanted = missing.entry(requirement.type_name).or_default();
                 if !wanted.contains(&task) {
                     wanted.push(task);

@@ -16,15 +16,19 @@ use workflow_model::InstanceId;
 use super::clock::VirtualClock;
 use super::crash_store::{Crash, CrashStore};
 use super::effects::{Effect, EffectLog, Life, complete};
+use super::mock::{Calls, TaskFn};
 use super::report::{self, CrashMismatch, CrashReport, Ended};
 use crate::keys::{Keys, Kind, SHARDS};
-use crate::store::{MemoryStore, Store};
+use crate::store::{FaultPlan, MemoryStore, Store};
 use crate::{
-    Contains, EngineBuilder, ExistingId, ReceivedBy, Registry, ResultError, Signal, SignalError, StartError,
-    Workflow, WorkflowCall, WorkflowEngine, WorkflowHandle,
+    BuildError, Contains, EngineBuilder, ExistingId, ReceivedBy, Registry, ResultError, Signal, SignalError,
+    StartError, Task, Workflow, WorkflowCall, WorkflowEngine, WorkflowHandle,
 };
 
 const INSTANCE: &str = "crash-everywhere";
+/// How often what a planned fault of the store has refused is asked for again.
+const TRIES: u32 = 1000;
+
 const NAMESPACE: &str = "default";
 
 /// An instance that has not ended after so much (virtual) time hangs.
@@ -54,6 +58,7 @@ pub struct CrashEverywhere<R, W> {
     only: Option<Vec<Crash>>,
     at_most: usize,
     time_limit: Duration,
+    faults: FaultPlan,
 }
 
 impl<R, W> fmt::Debug for CrashEverywhere<R, W> {
@@ -114,6 +119,7 @@ where
         only: None,
         at_most: usize::MAX,
         time_limit: TIME_LIMIT,
+        faults: FaultPlan::none(),
     }
 }
 
@@ -134,6 +140,44 @@ where
         let state = log.clone();
         self.log = Some(log.clone());
         self.engine(move |builder| builder.state(state.clone()))
+    }
+
+    /// Lets a function stand in for a task: see [`Kit::mock`](super::Kit::mock).
+    pub fn mock<A, F, Fut>(self, task: F, answer: impl Fn(F::Task) -> Fut + Send + Sync + 'static) -> Self
+    where
+        F: TaskFn<A>,
+        Fut: Future<Output = <F::Task as Task>::Output> + Send + 'static,
+    {
+        let _ = task;
+        let calls = Calls::<F::Task>::answered(answer);
+        self.engine(move |builder| builder.mocked(&calls))
+    }
+
+    /// Lets the store of each run fail after this plan, besides the crashes: commits that are refused, or whose outcome
+    /// nobody knows, and delays. Reads do not fail.
+    ///
+    /// ```
+    /// use workflow_runtime::prelude::*;
+    /// use workflow_runtime::store::FaultPlan;
+    /// use workflow_runtime::testing::crash_everywhere;
+    ///
+    /// #[task]
+    /// async fn half(n: u64) -> u64 { n / 2 }
+    ///
+    /// #[workflow]
+    /// async fn quarter(n: u64) -> u64 { let n = half(n).await; half(n).await }
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// let report = crash_everywhere::<quarter, _>(|| quarter(100))
+    ///     .mock(half, |input| async move { input.n / 10 })
+    ///     .faults(FaultPlan::seeded(7))
+    ///     .run()
+    ///     .await;
+    /// assert_eq!(report.result(), Some(&1));
+    /// # });
+    /// ```
+    pub fn faults(mut self, plan: FaultPlan) -> Self {
+        self.faults = plan.read_error(0.0);
+        self
     }
 
     /// Does something before each run, such as to reset what the tasks use.
@@ -341,7 +385,7 @@ where
         let mut may_repeat = false;
         loop {
             let crash = crashes.next();
-            let store = Arc::new(CrashStore::new(memory.clone(), crash));
+            let store = Arc::new(CrashStore::new(memory.clone(), self.faults.clone(), crash));
             let seen = self.log.as_ref().map_or(0, EffectLog::len);
             let life = self.live(&store, &mut client);
             let ended = match tokio::time::timeout(self.time_limit, life).await {
@@ -377,15 +421,20 @@ where
         store: &Arc<CrashStore>,
         client: &mut Client,
     ) -> Result<Option<Ended<W::Output>>, String> {
-        let builder = WorkflowEngine::<R>::builder().store(store.clone());
-        let builder = self
-            .engine
-            .iter()
-            .fold(builder, |builder, configure| configure(builder));
-        let engine = match builder.build().await {
-            Ok(engine) => engine,
-            Err(_) if store.is_crashed() => return Ok(None),
-            Err(error) => return Err(format!("no engine: {error}")),
+        let mut failures = 0;
+        let engine = loop {
+            let builder = WorkflowEngine::<R>::builder().store(store.clone());
+            let builder = self
+                .engine
+                .iter()
+                .fold(builder, |builder, configure| configure(builder));
+            match builder.build().await {
+                Ok(engine) => break engine,
+                Err(_) if store.is_crashed() => return Ok(None),
+                // A planned fault: whoever starts the process tries again.
+                Err(BuildError::Store(_)) if failures < TRIES && self.has_faults() => failures += 1,
+                Err(error) => return Err(format!("no engine: {error}")),
+            }
         };
         let ended = tokio::select! {
             biased;
@@ -406,20 +455,28 @@ where
         }
     }
 
+    fn has_faults(&self) -> bool {
+        self.faults != FaultPlan::none()
+    }
+
     /// Starts the instance, sends the messages, waits for the end.
     async fn drive(
         &self,
         engine: &WorkflowEngine<R>,
         client: &mut Client,
     ) -> Result<Ended<W::Output>, String> {
-        let start = engine
-            .start((self.call)())
-            .id(INSTANCE)
-            .on_existing(ExistingId::ReturnExisting);
-        let handle = match start.await {
-            Ok(handle) => handle,
-            Err(StartError::Refused { reason }) => return Ok(Ended::Blocked(reason.to_string())),
-            Err(error) => return Err(format!("not started: {error}")),
+        let mut failures = 0;
+        let handle = loop {
+            let start = engine
+                .start((self.call)())
+                .id(INSTANCE)
+                .on_existing(ExistingId::ReturnExisting);
+            match start.await {
+                Ok(handle) => break handle,
+                Err(StartError::Refused { reason }) => return Ok(Ended::Blocked(reason.to_string())),
+                Err(StartError::Store(_)) if failures < TRIES && self.has_faults() => failures += 1,
+                Err(error) => return Err(format!("not started: {error}")),
+            }
         };
         while let Some(act) = self.script.get(client.position) {
             match act {
@@ -428,6 +485,10 @@ where
                     // Whether the life before got it stored does not matter: the request is the same one.
                     match send(&handle, format!("act {}", client.position)).await {
                         Ok(()) | Err(SignalError::Closed { .. }) => {}
+                        Err(SignalError::Store(_)) if failures < TRIES && self.has_faults() => {
+                            failures += 1;
+                            continue;
+                        }
                         Err(error) => return Err(format!("the message `{name}` was not sent: {error}")),
                     }
                 }

@@ -48,11 +48,11 @@ pub(super) struct CrashStore {
 }
 
 impl CrashStore {
-    pub(super) fn new(memory: MemoryStore, crash: Option<Crash>) -> Self {
+    pub(super) fn new(memory: MemoryStore, faults: FaultPlan, crash: Option<Crash>) -> Self {
         let plan = match crash {
-            None => FaultPlan::none(),
-            Some(Crash::Before(commit)) => FaultPlan::none().crash_before_commit(commit),
-            Some(Crash::After(commit)) => FaultPlan::none().crash_after_commit(commit),
+            None => faults,
+            Some(Crash::Before(commit)) => faults.crash_before_commit(commit),
+            Some(Crash::After(commit)) => faults.crash_after_commit(commit),
         };
         CrashStore {
             faulty: FaultyStore::new(memory, plan),

@@ -1,5 +1,5 @@
-//! Tests of workflows: run one, crash it at every commit, and see that nothing is lost and nothing happens that should
-//! not.
+//! Tests of workflows: run one on virtual time with stand-ins for its tasks ([`Kit`]); crash it at every commit, and see
+//! that nothing is lost and nothing happens that should not ([`crash_everywhere`]).
 //!
 //! ```
 //! use workflow_runtime::prelude::*;
@@ -38,10 +38,15 @@ mod clock;
 mod crash;
 mod crash_store;
 mod effects;
+mod kit;
+mod mock;
 mod report;
 
 pub use clock::VirtualClock;
 pub use crash::{CrashEverywhere, crash_everywhere};
 pub use crash_store::Crash;
 pub use effects::{Effect, EffectLog};
+pub use kit::{Kit, TestEngine};
+pub(crate) use mock::Mock;
+pub use mock::{Calls, TaskFn};
 pub use report::{CrashMismatch, CrashReport};

@@ -17,4 +17,5 @@ mod engine;
 mod kill;
 mod kit;
 mod language;
+mod mocks;
 mod property;
