@@ -94,6 +94,8 @@ struct BulkRecord {
     asked_ms: u64,
     /// The last instance that was looked at.
     position: Option<InstanceId>,
+    /// A number that no other write of the record has: two askers may come to the same report.
+    write: u64,
     done: bool,
     report: BulkReport,
 }
@@ -243,6 +245,7 @@ impl<'a> Progress<'a> {
                 filter,
                 asked_ms: core.now_ms(),
                 position: None,
+                write: 0,
                 done: false,
                 report: BulkReport::default(),
             },
@@ -369,7 +372,16 @@ impl<'a> Progress<'a> {
             }
         }
         self.record.position = Some(position.clone());
-        let written = self.write(Some(position), conditions, writes).await?;
+        let written = self.write(Some(position), conditions, writes).await;
+        if !matches!(written, Ok(Written::Yes | Written::Changed)) {
+            // It may be applied all the same.
+            for plan in &planned {
+                if let Planned::Order(id, _) = plan {
+                    order::look(self.core, id);
+                }
+            }
+        }
+        let written = written?;
         match written {
             Written::Overtaken => {}
             Written::Changed => self.record = before,
@@ -399,6 +411,7 @@ impl<'a> Progress<'a> {
         conditions: Vec<Condition>,
         writes: Vec<Write>,
     ) -> Result<Written, BulkError> {
+        self.record.write = self.core.next_message();
         let value = record::encode(&self.record);
         let own = match &self.stored {
             None => Condition::Absent(self.key.clone()),

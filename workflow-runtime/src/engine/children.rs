@@ -164,6 +164,7 @@ async fn tell(core: &Arc<Core>, lease: &Arc<Lease>, link: Link, reason: &str) ->
                 if let Ok(Some(value)) = core.read_one(&link.key).await
                     && value != link.value
                 {
+                    order::look(core, &link.child);
                     return Ok(());
                 }
                 tries += 1;

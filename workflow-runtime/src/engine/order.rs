@@ -4,6 +4,7 @@
 //! were given.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ use crate::record::{
     self, AttemptsRecord, ChildEnd, End, InstanceRecord, MessageRecord, OutcomeRecord, StateRecord,
 };
 use crate::store::{self, Condition, Write};
+
+/// How often an instance's orders are looked for while the store does not answer.
+const LOOKS: u32 = 10;
 
 /// What an instance is told to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,11 +89,29 @@ pub(super) async fn commit(core: &Arc<Core>, id: &InstanceId, plan: Plan) -> Res
     core.deliver(id, plan.conditions, plan.writes)
         .await
         .map_err(|error| match error {
-            Undelivered::Store(error) => error.into(),
+            Undelivered::Store(error) => {
+                look(core, id);
+                error.into()
+            }
             Undelivered::Conflict(_) | Undelivered::Fenced => ControlError::Changed { id: id.clone() },
         })?;
     follow(core, id, plan.after);
     Ok(())
+}
+
+/// An instance may have an order that it was not told of, because nobody knows whether its batch was applied.
+pub(super) fn look(core: &Arc<Core>, id: &InstanceId) {
+    let (core, id) = (core.clone(), id.clone());
+    tokio::spawn(async move {
+        for look in 0..LOOKS {
+            let Some(hot) = core.hot.get(&id) else { break };
+            if hot.lease.check().is_err() || runner::read_orders(&core, &hot, &id).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10 << look)).await;
+        }
+        core.wake(&id);
+    });
 }
 
 /// Does what follows when an order is committed.

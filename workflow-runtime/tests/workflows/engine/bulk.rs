@@ -227,7 +227,7 @@ async fn a_crash_in_the_middle_and_the_same_call_again() {
 /// Two who ask for the same order at once share the work; a store that fails gives an error, and the call is repeated.
 #[tokio::test(start_paused = true)]
 async fn askers_share_one_order() {
-    for seed in 0..20 {
+    for seed in 0..60 {
         let (store, log) = (memory(), EffectLog::new());
         let engine = open(store.clone(), &log).await.unwrap();
         for n in 0..100 {
