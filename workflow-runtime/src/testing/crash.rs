@@ -143,12 +143,13 @@ where
     }
 
     /// Lets a function stand in for a task: see [`Kit::mock`](super::Kit::mock).
+    #[expect(clippy::needless_pass_by_value, reason = "a task is named by its function")]
     pub fn mock<A, F, Fut>(self, task: F, answer: impl Fn(F::Task) -> Fut + Send + Sync + 'static) -> Self
     where
         F: TaskFn<A>,
         Fut: Future<Output = <F::Task as Task>::Output> + Send + 'static,
     {
-        let _ = task;
+        let _ = &task;
         let calls = Calls::<F::Task>::answered(answer);
         self.engine(move |builder| builder.mocked(&calls))
     }

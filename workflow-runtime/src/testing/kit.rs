@@ -121,12 +121,13 @@ impl<R: Registry> Kit<R> {
     /// assert_eq!(kit.calls(charge).inputs()[3].card, "0000");
     /// # });
     /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "a task is named by its function")]
     pub fn mock<A, F, Fut>(mut self, task: F, answer: impl Fn(F::Task) -> Fut + Send + Sync + 'static) -> Self
     where
         F: TaskFn<A>,
         Fut: Future<Output = <F::Task as Task>::Output> + Send + 'static,
     {
-        let _ = task;
+        let _ = &task;
         let calls = Calls::<F::Task>::answered(answer);
         self.calls
             .insert(TypeId::of::<F::Task>(), Box::new(calls.clone()));
@@ -251,8 +252,9 @@ impl<R: Registry> TestEngine<R> {
     ///
     /// # Panics
     /// When the task has no mock.
+    #[expect(clippy::needless_pass_by_value, reason = "a task is named by its function")]
     pub fn calls<A, F: TaskFn<A>>(&self, task: F) -> Calls<F::Task> {
-        let _ = task;
+        let _ = &task;
         let calls = self.calls.get(&TypeId::of::<F::Task>());
         match calls.and_then(|calls| calls.downcast_ref::<Calls<F::Task>>()) {
             Some(calls) => calls.clone(),
