@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Request = b'q',
     /// A link to a child: `id 00 child's id`.
     Child = b'k',
+    /// Messages are kept for an id that no instance has: id.
+    Early = b'y',
     /// An update that was accepted, and its reply: `id 00 token name`.
     Update = b'u',
     /// A value that the workflow has published: `id 00 name`.

@@ -72,10 +72,10 @@ pub use backoff::{BackoffConfig, Jitter, RetryPolicy};
 pub use child::{ChildFailure, ChildHandle, ChildResult, ParentClosePolicy, StartChild};
 pub use context::WorkflowContext;
 pub use engine::{
-    BuildError, Bulk, BulkError, BulkFailure, BulkReport, ChildLink, ControlError, EngineBuilder,
-    EngineStats, ExistingId, FailedAttempts, InstanceDetails, ListFilter, Page, QueryError, ResultError,
-    SendSignal, SendUpdate, ShutdownReport, SignalError, Start, StartError, UpdateError, Values,
-    WorkflowEngine, WorkflowHandle,
+    BuildError, Bulk, BulkError, BulkFailure, BulkReport, ChildLink, ControlError, EarlySignals,
+    EngineBuilder, EngineStats, ExistingId, FailedAttempts, InstanceDetails, ListFilter, Page, QueryError,
+    ResultError, SendSignal, SendUpdate, ShutdownReport, SignalError, SignalWithStart, SignalWithStartError,
+    Start, StartError, UpdateError, Values, WorkflowEngine, WorkflowHandle,
 };
 pub use join::{
     Cancellable, Cancelled, Either2, Either3, Either4, Either5, Either6, Either7, Either8, Elapsed, Join,

@@ -139,6 +139,16 @@ impl MessageRecord {
     }
 }
 
+/// Messages that are kept for an id that no instance has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct EarlyRecord {
+    /// The workflow that is to be started.
+    pub(crate) workflow: String,
+    pub(crate) count: u32,
+    /// When they are removed.
+    pub(crate) expires_ms: u64,
+}
+
 /// An update that was accepted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct UpdateRecord {

@@ -25,6 +25,8 @@ pub(crate) struct Hot {
     pub(crate) notify: Notify,
     /// How often the instance was told that there may be new messages.
     told: AtomicU64,
+    /// What it had been told when it last read its messages.
+    read_at: AtomicU64,
     leave: AtomicBool,
     /// A hash of the ready record that the instance knows.
     ready: AtomicU64,
@@ -76,6 +78,16 @@ impl Hot {
     /// How often the instance was told that there may be new messages.
     pub(crate) fn told(&self) -> u64 {
         self.told.load(Ordering::Acquire)
+    }
+
+    /// Notes that the instance has read its messages.
+    pub(crate) fn note_read(&self, told: u64) {
+        self.read_at.store(told, Ordering::Release);
+    }
+
+    /// Whether it was told of messages that it has not read.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.told() > self.read_at.load(Ordering::Acquire)
     }
 
     /// Tells the instance that there may be new messages.
@@ -184,6 +196,7 @@ impl HotMap {
             lease,
             notify: Notify::new(),
             told: AtomicU64::new(u64::from(unread)),
+            read_at: AtomicU64::new(0),
             leave: AtomicBool::new(false),
             ready: AtomicU64::new(0),
             control: Mutex::default(),

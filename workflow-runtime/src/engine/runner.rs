@@ -11,6 +11,7 @@ use workflow_model::{BlockedReason, InstanceId};
 
 use super::children;
 use super::core::{Core, Message, decode};
+use super::early;
 use super::hot::{Control, Hot, Verb};
 use super::lease::Lease;
 use crate::Output;
@@ -22,7 +23,7 @@ use crate::keys::{Keys, Kind};
 use crate::operation;
 use crate::record::{AttemptsRecord, End, InstanceRecord, OutcomeRecord, StateRecord};
 use crate::run::{Run, Scope};
-use crate::store::{Batch, Error, Write};
+use crate::store::{Batch, Condition, Error, Write};
 use crate::workflow::Workflow;
 
 /// How the code of an instance stopped.
@@ -246,6 +247,10 @@ async fn settle(core: &Arc<Core>, hot: &Hot, id: &InstanceId, ended: Ended) {
     match ended {
         Ended::Closed(outcome) => {
             core.hot.remove(id);
+            if !outcome.end.is_open() && hot.has_unread() {
+                // A message came at the last moment: it is removed.
+                activate(core, id.clone(), false);
+            }
             if !matches!(outcome.end, End::Paused { .. }) {
                 core.announce(id, &outcome);
             }
@@ -272,13 +277,14 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
         Kind::Ready,
         Kind::Given,
         Kind::Claim,
+        Kind::Early,
     ]
     .map(|kind| keys.of(kind, id));
     let found = core.store.get(&wanted).await.map_err(Halt::Store)?;
     let mut found = found.into_iter();
     let mut next = || found.next().flatten();
     let (instance, outcome, state, attempts, ready, given) = (next(), next(), next(), next(), next(), next());
-    let claim = next();
+    let (claim, early) = (next(), next());
     let outcome: Option<OutcomeRecord> = outcome
         .map(|value| decode(&wanted[1], &value))
         .transpose()
@@ -321,6 +327,15 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
         return Err(Halt::NoSuchPoint);
     };
     read_orders(core, hot, id).await?;
+    if let Some(early) = early {
+        // A child takes over what was sent to it before its parent started it.
+        let early = early::take_over(core, id, &instance.workflow, Some(early)).await;
+        let removed = early.map_err(Halt::Store)?.writes.into_iter();
+        run.obsolete.extend(removed.filter_map(|write| match write {
+            Write::Delete(key) => Some(key),
+            Write::Put(..) => None,
+        }));
+    }
     if undecodable {
         run.obsolete.push(wanted[1].clone());
     }
@@ -435,12 +450,28 @@ async fn clean_up(core: &Arc<Core>, hot: &Hot, id: &InstanceId, outcome: Option<
     {
         return;
     }
-    let Ok(messages) = core.read_messages(id).await else {
-        return;
-    };
     let mut batch = Batch {
         conditions: vec![hot.lease.fence()],
         writes: Vec::new(),
+    };
+    if outcome.is_none() {
+        // There is no instance: messages that came before its start are kept until their time is over.
+        let key = core.keys.of(Kind::Early, id);
+        match core.read_one(&key).await {
+            Ok(None) => {
+                let instance = core.keys.of(Kind::Instance, id);
+                batch
+                    .conditions
+                    .extend([Condition::Absent(key), Condition::Absent(instance)]);
+            }
+            _ => {
+                let _ = early::remove(core, id, true).await;
+                return;
+            }
+        }
+    }
+    let Ok(messages) = core.read_messages(id).await else {
+        return;
     };
     batch.writes.push(Write::Delete(core.keys.of(Kind::Ready, id)));
     let blocked = outcome.is_some_and(|outcome| outcome.end.is_open());

@@ -8,6 +8,7 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value as Json;
@@ -16,18 +17,22 @@ use workflow_model::{BlockedReason, InstanceId, InvalidId, codec};
 use super::WorkflowEngine;
 use super::core::{Core, decode};
 use super::deliver::Undelivered;
+use super::early::{self, MOST_EARLY, NO_RUN};
 use super::handle::ended;
 use super::query::Values;
 use super::registry::MessageEntry;
-use crate::Durable;
 use crate::keys::{self, Kind};
 use crate::receive::stored_update;
 use crate::record::{self, End, InstanceHead, MessageRecord, OutcomeRecord, Reply, UpdateRecord};
 use crate::store::{self, Condition, Write};
+use crate::{Durable, IntoDuration};
 use crate::{Signal, Update};
 
 /// How often a message whose instance changes at the same moment is sent again.
 const TRIES: usize = 16;
+
+/// The time between two looks for a reply that another node gives.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Why a message was not accepted.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -86,6 +91,17 @@ pub enum SignalError {
         /// Why.
         error: String,
     },
+    /// So many signals are kept for the id that no more are taken before it is started.
+    #[error(
+        "{MOST_EARLY} signals are kept already for `{id}`, which no instance has; start it, or discard them"
+    )]
+    TooManyEarly {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The time for which a message is to be kept is no duration.
+    #[error("the message was not sent: {0}")]
+    Duration(String),
     /// The request's name breaks a rule.
     #[error("the request id is refused: {0}")]
     RequestId(InvalidId),
@@ -173,6 +189,8 @@ struct Outgoing {
     name: String,
     content: Content,
     request_id: Option<String>,
+    /// For how long the message is kept when there is no such instance yet.
+    keep: Option<Result<Duration, String>>,
 }
 
 enum Content {
@@ -271,8 +289,9 @@ impl Outgoing {
         for _ in 0..TRIES {
             let mut wanted = keys.to_vec();
             wanted.extend(guard.iter().map(|(key, _)| key.clone()));
+            wanted.extend(self.early_request());
             let found = core.store.get(&wanted).await?;
-            if found.get(2).is_some_and(Option::is_some) {
+            if found.iter().skip(2).any(Option::is_some) {
                 return Ok(false);
             }
             let [Some(instance), outcome, ..] = &found[..] else {
@@ -313,9 +332,71 @@ impl Outgoing {
         Err(store::Error::Unavailable(format!("the instance `{id}` changed {TRIES} times meanwhile")).into())
     }
 
+    /// The record that says that the request was accepted before the instance was started.
+    fn early_request(&self) -> Option<Bytes> {
+        let request = self.request_id.as_ref()?;
+        Some(self.core.keys.request(&self.id, NO_RUN, request))
+    }
+
+    /// Keeps the message for an instance that is started later; false when there is an instance now.
+    async fn keep(&self, limit: Duration, workflow: &str, payload: &Bytes) -> Result<bool, SignalError> {
+        let (core, id) = (&self.core, &self.id);
+        let keys = [Kind::Instance, Kind::Early].map(|kind| core.keys.of(kind, id));
+        for _ in 0..TRIES {
+            let mut wanted = keys.to_vec();
+            let request = self.early_request();
+            wanted.extend(request.clone());
+            let found = core.store.get(&wanted).await?;
+            if found.first().is_some_and(Option::is_some) {
+                return Ok(false);
+            }
+            if found.get(2).is_some_and(Option::is_some) {
+                return Ok(true);
+            }
+            let now_ms = core.now_ms();
+            let expires_ms = now_ms.saturating_add(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+            let before = found.get(1).and_then(Option::as_ref);
+            let Some((condition, early)) = early::add(core, id, workflow, before, expires_ms)? else {
+                return Err(SignalError::TooManyEarly { id: id.clone() });
+            };
+            let mut conditions = vec![Condition::Absent(keys[0].clone()), condition];
+            let message = core.keys.message(id, now_ms, core.next_message());
+            let record = MessageRecord::signal(self.name.clone(), payload.clone());
+            let mut writes = vec![Write::Put(message, record::encode(&record))];
+            writes.extend(early);
+            if let Some(request) = request {
+                conditions.push(Condition::Absent(request.clone()));
+                writes.push(Write::Put(request, Bytes::new()));
+            }
+            match core.deliver(id, conditions, writes).await {
+                Ok(()) => {
+                    core.timers.add(core.keys.shard(id), expires_ms);
+                    return Ok(true);
+                }
+                Err(Undelivered::Fenced) => return Err(SignalError::Fenced),
+                Err(Undelivered::Store(error)) => return Err(error.into()),
+                Err(Undelivered::Conflict(_)) => {}
+            }
+        }
+        Err(store::Error::Unavailable(format!("`{id}` changed {TRIES} times meanwhile")).into())
+    }
+
     async fn signal(self) -> Result<(), SignalError> {
         let request = self.named_request()?;
-        let target = self.target(false).await?;
+        let target = match self.target(false).await {
+            Err(SignalError::NotFound { id }) => {
+                let (Some(limit), Content::Typed { workflow, payload }) = (&self.keep, &self.content) else {
+                    return Err(SignalError::NotFound { id });
+                };
+                let limit = limit.clone().map_err(SignalError::Duration)?;
+                let payload = payload.clone().map_err(SignalError::Unencodable)?;
+                if self.keep(limit, workflow, &payload).await? {
+                    return Ok(());
+                }
+                self.target(false).await?
+            }
+            target => target?,
+        };
         let record = MessageRecord::signal(self.name.clone(), target.payload.clone());
         let guard = request.map(|request| {
             let key = self
@@ -430,8 +511,20 @@ async fn reply(core: &Core, id: &InstanceId, key: &Bytes) -> Result<Reply, Updat
         if core.gate.is_stopped() {
             return Err(UpdateError::EngineEnded);
         }
+        // Another node answers: it tells of the end, and the store is asked for the reply.
+        let elsewhere = core.membership.as_ref().filter(|_| core.leases.of(id).is_none());
+        if let Some(membership) = elsewhere {
+            membership.watch(core.keys.shard(id), id);
+        }
+        let pause = async {
+            match elsewhere {
+                Some(_) => tokio::time::sleep(ASK_AGAIN).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
+            () = pause => {}
             record = replied => {
                 if let Some(reply) = record.map_err(|_| UpdateError::EngineEnded)?.reply {
                     return Ok(reply);
@@ -465,16 +558,65 @@ impl SendSignal {
         workflow: &'static str,
         message: &S,
     ) -> Self {
+        SendSignal::of(core, id, workflow, S::NAME, encode(message))
+    }
+
+    /// A message that is encoded already.
+    pub(super) fn encoded(
+        core: &Arc<Core>,
+        id: &InstanceId,
+        workflow: &'static str,
+        name: &str,
+        payload: Bytes,
+    ) -> Self {
+        SendSignal::of(core, id, workflow, name, Ok(payload))
+    }
+
+    fn of(
+        core: &Arc<Core>,
+        id: &InstanceId,
+        workflow: &'static str,
+        name: &str,
+        payload: Result<Bytes, String>,
+    ) -> Self {
         SendSignal(Outgoing {
             core: core.clone(),
             id: id.clone(),
-            name: S::NAME.to_owned(),
-            content: Content::Typed {
-                workflow,
-                payload: encode(message),
-            },
+            name: name.to_owned(),
+            content: Content::Typed { workflow, payload },
             request_id: None,
+            keep: None,
         })
+    }
+
+    /// When there is no such instance yet, keeps the signal for one that is started under this id, for at most this long:
+    /// a [`Duration`], or text such as `"7d"`. Without it, sending to an id that no instance has is an error.
+    ///
+    /// At most 1,000 signals are kept for one id, all of them until the latest of their times.
+    /// [`WorkflowEngine::early_signals`] shows what is kept, [`WorkflowEngine::discard_early_signals`] removes it.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use workflow_runtime::prelude::*;
+    ///
+    /// #[signal]
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Paid { cents: u64 }
+    ///
+    /// #[workflow]
+    /// async fn order() -> u64 { receive::<Paid>().await.cents }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let engine = WorkflowEngine::<order>::builder().in_memory().build().await.unwrap();
+    /// // The payment is faster than the order.
+    /// let handle = engine.handle::<order>("order-7".parse().unwrap());
+    /// handle.signal(Paid { cents: 500 }).keep_until_started("1d").await.unwrap();
+    /// let handle = engine.start(order()).id("order-7").await.unwrap();
+    /// assert_eq!(handle.result().await.unwrap(), 500);
+    /// # });
+    /// ```
+    pub fn keep_until_started(mut self, limit: impl IntoDuration) -> Self {
+        self.0.keep = Some(limit.into_duration());
+        self
     }
 
     /// Names the request: a repetition of it is accepted and changes nothing, as long as the instance exists. 1 to 200
@@ -544,6 +686,7 @@ impl<T: Durable> SendUpdate<T> {
                     payload: encode(update),
                 },
                 request_id: None,
+                keep: None,
             },
             read: |encoded| codec::decode(encoded).map_err(|error| error.to_string()),
             reply: PhantomData,
@@ -612,6 +755,7 @@ impl<R> WorkflowEngine<R> {
             name,
             content: Content::Json(json),
             request_id: None,
+            keep: None,
         }
     }
 }

@@ -13,12 +13,14 @@ use super::core::{Core, decode};
 use super::deliver::Undelivered;
 use super::handle::WorkflowHandle;
 use super::runner::{self, Machine};
+use super::signal_with_start::SignalWithStart;
 use crate::context::WorkflowContext;
 use crate::keys::Kind;
-use crate::record::{self, InstanceRecord, OutcomeRecord};
+use crate::record::{self, InstanceRecord, MessageRecord, OutcomeRecord};
 use crate::run::{Run, Starting};
 use crate::store::{self, Condition, Write};
 use crate::workflow::{Workflow, WorkflowCall};
+use crate::{ReceivedBy, Signal};
 
 /// What happens when an instance with the wanted id exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,10 +81,10 @@ pub enum StartError {
 /// A start that is being prepared; await it.
 #[must_use = "a start does nothing unless it is awaited"]
 pub struct Start<W> {
-    core: Arc<Core>,
-    input: W,
-    id: Option<Result<InstanceId, InvalidId>>,
-    existing: ExistingId,
+    pub(super) core: Arc<Core>,
+    pub(super) input: W,
+    pub(super) id: Option<Result<InstanceId, InvalidId>>,
+    pub(super) existing: ExistingId,
 }
 
 impl<W: Workflow> fmt::Debug for Start<W> {
@@ -117,7 +119,25 @@ impl<W: Workflow> Start<W> {
         self
     }
 
+    /// Starts the instance with a signal, in one write; when there is an instance of the id already, the signal is sent
+    /// to it. See [`SignalWithStart`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a message is given away, as its receiver gets it"
+    )]
+    pub fn with_signal<S: Signal + ReceivedBy<W>>(self, message: S) -> SignalWithStart<W> {
+        SignalWithStart::new(self, &message)
+    }
+
     async fn start(self) -> Result<WorkflowHandle<W>, StartError> {
+        self.start_with(None).await
+    }
+
+    /// Starts the instance with a message that is there from its beginning.
+    pub(super) async fn start_with(
+        self,
+        message: Option<FirstMessage>,
+    ) -> Result<WorkflowHandle<W>, StartError> {
         let core = self.core.clone();
         let input = codec::encode(&self.input)
             .map(Bytes::from)
@@ -129,10 +149,18 @@ impl<W: Workflow> Start<W> {
             input,
             id: self.id,
             existing: self.existing,
+            message,
             machine: Box::new(move |context| runner::run_machine(Some(given), context)),
         };
         Ok(WorkflowHandle::new(core, start.start().await?))
     }
+}
+
+/// A message that is stored together with the start.
+pub(super) struct FirstMessage {
+    pub(super) signal: &'static str,
+    pub(super) payload: Bytes,
+    pub(super) request: Option<InstanceId>,
 }
 
 /// A start without its type, so that its code is compiled once.
@@ -143,6 +171,7 @@ struct Erased {
     input: Result<Bytes, String>,
     id: Option<Result<InstanceId, InvalidId>>,
     existing: ExistingId,
+    message: Option<FirstMessage>,
     machine: Box<dyn FnOnce(WorkflowContext) -> Machine + Send>,
 }
 
@@ -154,6 +183,7 @@ impl Erased {
             input,
             id,
             existing,
+            message,
             machine,
         } = self;
         core.gate.check().map_err(|_| StartError::ShuttingDown)?;
@@ -166,10 +196,15 @@ impl Erased {
         let mut conditions = Vec::new();
         let mut writes = Vec::new();
         let key = core.keys.of(Kind::Instance, &id);
-        let mut replaced = None;
+        let (mut replaced, mut early) = (None, None);
         if !generated {
             let outcome_key = core.keys.of(Kind::Outcome, &id);
-            let found = core.store.get(&[key.clone(), outcome_key.clone()]).await?;
+            let early_key = core.keys.of(Kind::Early, &id);
+            let mut found = core
+                .store
+                .get(&[key.clone(), outcome_key.clone(), early_key])
+                .await?;
+            early = Some(found.pop().flatten());
             if let [Some(instance), outcome] = &found[..] {
                 match existing_instance(
                     workflow,
@@ -208,6 +243,11 @@ impl Erased {
                 // The children of the instance before are none of this one's.
                 let links = core.read_all(core.keys.numbered_range(Kind::Child, &id)).await?;
                 writes.extend(links.into_iter().map(|(key, _)| Write::Delete(key)));
+                // Nor is what it has published, and the requests that it took.
+                for kind in [Kind::Published, Kind::Request, Kind::Update] {
+                    let records = core.read_all(core.keys.numbered_range(kind, &id)).await?;
+                    writes.extend(records.into_iter().map(|(key, _)| Write::Delete(key)));
+                }
                 conditions.push(Condition::Equals(key.clone(), instance));
                 if let Some(outcome) = outcome {
                     conditions.push(Condition::Equals(outcome_key.clone(), outcome));
@@ -216,6 +256,27 @@ impl Erased {
             }
         }
         writes.push(Write::Put(key, record::encode(&header)));
+        let mut tells = false;
+        let early = match early {
+            None => None,
+            Some(found) => {
+                let early = super::early::take_over(&core, &id, workflow, found).await?;
+                conditions.push(early.condition);
+                writes.extend(early.writes);
+                tells = early.tells;
+                Some(conditions.len() - 1)
+            }
+        };
+        if let Some(message) = message {
+            tells = true;
+            let key = core.keys.message(&id, core.now_ms(), core.next_message());
+            let record = MessageRecord::signal(message.signal.to_owned(), message.payload);
+            writes.push(Write::Put(key, record::encode(&record)));
+            if let Some(request) = message.request {
+                let key = core.keys.request(&id, token, request.as_str());
+                writes.push(Write::Put(key, Bytes::new()));
+            }
+        }
         let (reply, started) = oneshot::channel();
         let replacing = matches!(conditions.first(), Some(Condition::Equals(..)));
         let hot = loop {
@@ -242,6 +303,9 @@ impl Erased {
         run.starting = Some(Starting {
             conditions,
             writes,
+            early,
+            workflow,
+            tells,
             reply,
         });
         if !runner::spawn_new(&core, &hot, id.clone(), machine(WorkflowContext::starting(run))) {

@@ -48,6 +48,7 @@ impl Run {
                         }
                         shared.ready = ready;
                         shared.read_at = told;
+                        self.hot.note_read(told);
                     }
                 }
                 Err(error @ store::Error::Corrupt(_)) => return Err(Halt::Store(error)),

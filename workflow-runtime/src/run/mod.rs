@@ -22,6 +22,7 @@ use crate::child;
 use crate::engine::children;
 use crate::engine::committer::Gathered;
 use crate::engine::core::{Core, Message};
+use crate::engine::early;
 use crate::engine::hot::{Hot, Verb};
 use crate::engine::start::StartError;
 use crate::halt::Halt;
@@ -103,6 +104,11 @@ impl fmt::Display for Scope {
 pub(crate) struct Starting {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) writes: Vec<Write>,
+    /// Which condition says that no message came before the start, if one can have come.
+    pub(crate) early: Option<usize>,
+    pub(crate) workflow: &'static str,
+    /// There are messages for the instance already.
+    pub(crate) tells: bool,
     pub(crate) reply: oneshot::Sender<Result<(), StartError>>,
 }
 
@@ -300,6 +306,7 @@ impl Run {
     /// must not miss a message: the ready record, which a sender changes, is removed only if it is as it was read.
     pub(crate) async fn commit_ready(&mut self, mut batch: Batch, stays_ready: bool) -> Result<(), Halt> {
         let guard = batch.conditions.len();
+        let stays_ready = stays_ready || self.starting.as_ref().is_some_and(|starting| starting.tells);
         let removed: Vec<Bytes> = self.taken_in(&batch);
         let mut becomes_ready = false;
         {
@@ -371,11 +378,11 @@ impl Run {
     }
 
     async fn commit_whole(&mut self, mut batch: Batch) -> Result<Option<(usize, Batch)>, Halt> {
-        let starting = self.starting.take();
+        let mut starting = self.starting.take();
         let (mut failures, mut unknown) = (0, false);
         loop {
             let committer = &self.core.committer;
-            let answer = if self.scope.is_main() {
+            let mut answer = if self.scope.is_main() {
                 committer.commit(batch).await
             } else {
                 committer.commit_gathered(&self.shared.gathered, batch).await
@@ -383,6 +390,9 @@ impl Run {
             let error = match answer.result {
                 Ok(Verdict::Applied) => {
                     if let Some(starting) = starting {
+                        if starting.tells {
+                            self.hot.tell();
+                        }
                         // A caller who went away has started the instance all the same.
                         let _ = starting.reply.send(Ok(()));
                     }
@@ -400,6 +410,24 @@ impl Run {
                     if unknown && self.core.committer.is_applied(&answer.batch).await =>
                 {
                     return Ok(None);
+                }
+                // The first condition is the fence, those of the start follow.
+                Ok(Verdict::Conflict(index))
+                    if starting
+                        .as_ref()
+                        .is_some_and(|starting| starting.early.is_some_and(|early| early + 1 == index)) =>
+                {
+                    let taken_over = match &mut starting {
+                        Some(starting) => self.take_over(starting, index, &mut answer.batch).await,
+                        None => Ok(()),
+                    };
+                    match taken_over {
+                        Ok(()) => {
+                            batch = answer.batch;
+                            continue;
+                        }
+                        Err(error) => error,
+                    }
                 }
                 Ok(Verdict::Conflict(index)) => {
                     if let Some(starting) = starting {
@@ -428,6 +456,32 @@ impl Run {
             failures += 1;
             self.hot.lease.gate.wait_for_store(failures).await?;
         }
+    }
+
+    /// A message came while the instance was about to start: it is taken over.
+    async fn take_over(
+        &self,
+        starting: &mut Starting,
+        index: usize,
+        batch: &mut Batch,
+    ) -> Result<(), store::Error> {
+        let key = self.core.keys.of(Kind::Early, &self.id);
+        let found = self.core.read_one(&key).await?;
+        let early = early::take_over(&self.core, &self.id, starting.workflow, found).await?;
+        if let Some(condition) = batch.conditions.get_mut(index) {
+            *condition = early.condition;
+        }
+        batch.writes.extend(early.writes);
+        starting.tells |= early.tells;
+        let is_ready = |write: &Write| matches!(write, Write::Put(key, _) if *key == self.ready_key);
+        if starting.tells && !batch.writes.iter().any(is_ready) {
+            let value = Bytes::copy_from_slice(&self.core.next_message().to_be_bytes());
+            batch
+                .writes
+                .push(Write::Put(self.ready_key.clone(), value.clone()));
+            self.shared.lock().ready = Some(value);
+        }
+        Ok(())
     }
 
     /// Stores failed attempts of the pending task; with a timer the line waits outside of the memory.
@@ -523,7 +577,8 @@ impl Run {
                 .writes
                 .extend(messages.into_iter().map(|message| Write::Delete(message.key)));
         }
-        if children {
+        let tells = self.starting.as_ref().is_some_and(|starting| starting.tells);
+        if children || tells {
             let value = Bytes::copy_from_slice(&self.core.next_message().to_be_bytes());
             batch.writes.push(Write::Put(self.ready_key.clone(), value));
         } else if self.shared.lock().ready.is_some() && !ready {

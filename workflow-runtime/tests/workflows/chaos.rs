@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use workflow_runtime::prelude::*;
 use workflow_runtime::store::{FaultPlan, FaultyStore, MemoryStore, Store};
 use workflow_runtime::testing::VirtualClock;
-use workflow_runtime::{ListFilter, ResultError, SignalError};
+use workflow_runtime::{ListFilter, ResultError, SignalError, UpdateError};
 
+#[signal(name = "item")]
 #[derive(Clone, Serialize, Deserialize)]
 struct Item(u32);
-impl Signal for Item {
-    const NAME: &'static str = "item";
-}
+
+/// An item, whose sender is told how much was seen before it.
+#[update(name = "count", reply = usize)]
+#[derive(Clone, Serialize, Deserialize)]
+struct Counted(u32);
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Stop;
@@ -48,10 +51,15 @@ async fn shop(first: u32) -> Result<Vec<u32>, String> {
     let child = counted(first).start().await;
     let mut next = Some(first);
     loop {
+        publish!("seen", seen.len());
         let item = match next.take() {
             Some(item) => item,
             None => select! {
                 item = receive::<Item>() => item.0,
+                (item, responder) = receive_update::<Counted>() => {
+                    responder.respond(seen.len());
+                    item.0
+                },
                 _ = receive::<Stop>() => break,
                 () = sleep("10m") => 1000,
             },
@@ -157,6 +165,15 @@ async fn drive(
         tokio::time::sleep(Duration::from_secs(random.next(700))).await;
         let request = format!("request {sent}");
         let answer = match *sent {
+            1 => match handle.update(Counted(3)).request_id(request).await {
+                Ok(seen) => {
+                    assert_eq!(seen, 10);
+                    Ok(())
+                }
+                Err(UpdateError::NotSent(error)) => Err(error),
+                Err(UpdateError::EngineEnded) => std::future::pending().await,
+                Err(error) => panic!("{error}"),
+            },
             2 => handle.signal(Stop).request_id(request).await,
             n => handle.signal(Item(n as u32 + 2)).request_id(request).await,
         };
@@ -223,11 +240,18 @@ async fn run(seed: u64) {
         assert!(minutes < 24 * 60, "seed {seed}: {:#?}", left(&memory).await);
         tokio::time::sleep(Duration::from_secs(600)).await;
     }
+    let seen = engine
+        .handle::<shop>("shop".parse().unwrap())
+        .query::<usize>("seen")
+        .await;
+    assert_eq!(seen.unwrap(), 15, "seed {seed}");
     engine.abort().await;
+    // And what it has published last.
+    let published = 1;
     let instances = 1 + 1 + 3;
     assert_eq!(
         memory.len(),
-        3 + 64 + 2 * instances + (instances - 1) + 3,
+        3 + 64 + 2 * instances + (instances - 1) + 3 + published,
         "seed {seed}: {:#?}",
         left(&memory).await
     );

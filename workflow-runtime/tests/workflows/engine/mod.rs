@@ -4,6 +4,7 @@ mod blocked;
 mod bulk;
 mod children;
 mod control;
+mod early;
 mod faults;
 mod liveness;
 mod messages;
