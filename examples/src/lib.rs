@@ -22,6 +22,7 @@ documentation! {
     guide_testing = "../../docs/guide/06-testing.md";
     guide_messages = "../../docs/guide/08-messages.md";
     guide_operations = "../../docs/guide/07-operations.md";
+    guide_concurrency = "../../docs/guide/09-concurrency.md";
     w0001 = "../../docs/errors/W0001.md";
     w0002 = "../../docs/errors/W0002.md";
     w0003 = "../../docs/errors/W0003.md";
@@ -56,6 +57,7 @@ documentation! {
     w0033 = "../../docs/errors/W0033.md";
     w0034 = "../../docs/errors/W0034.md";
     w0035 = "../../docs/errors/W0035.md";
+    w0036 = "../../docs/errors/W0036.md";
     w0050 = "../../docs/errors/W0050.md";
     w0051 = "../../docs/errors/W0051.md";
     w0052 = "../../docs/errors/W0052.md";

@@ -1,4 +1,4 @@
-//! Async blocks and async closures are futures of their own.
+//! An `async` block is a branch, but not where another macro takes it, and neither is an async closure with an output type.
 
 use workflow_runtime::prelude::*;
 
@@ -9,9 +9,9 @@ async fn charge(cents: u64) -> bool {
 
 #[workflow]
 async fn order(cents: u64) -> bool {
-    let later = async { charge(cents).await };
-    let other = async |cents: u64| charge(cents).await;
-    drop((later, other));
+    let several = vec![async { charge(cents).await }];
+    let other = async |cents: u64| -> bool { charge(cents).await };
+    drop((several, other));
     true
 }
 

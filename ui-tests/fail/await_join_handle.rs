@@ -4,7 +4,7 @@ use workflow_runtime::prelude::*;
 
 #[workflow]
 async fn background() -> u32 {
-    let handle = tokio::spawn(async { 7 });
+    let handle = tokio::spawn(std::future::ready(7));
     handle.await.unwrap_or(0)
 }
 

@@ -36,5 +36,5 @@ macro_rules! programs {
 }
 
 programs! {
-    attributes awaitables conditions expressions generated kept leaving loops matches modules patterns tasks
+    attributes awaitables blocks conditions expressions generated kept leaving loops matches modules patterns tasks
 }

@@ -32,21 +32,13 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
     }
     let params = params(&function, &mut diagnostics);
     if diagnostics.count() > before {
-        body::check(&function.block, &mut diagnostics);
+        body::check(&bodies(&params), &function.block, &mut diagnostics);
         let (errors, editor) = (diagnostics.into_tokens(), editor_copy(&function));
         let items = stand_in::workflow(&function);
         return quote!(#errors #editor #items #received);
     }
     let output = signature::output(&function);
-    let bodies: Vec<Param> = params
-        .iter()
-        .map(|(field, param)| Param {
-            field: field.clone(),
-            pat: (*param.pat).clone(),
-            ty: (*param.ty).clone(),
-        })
-        .collect();
-    let compiled = body::compile(&bodies, &output, &function.block, &mut diagnostics);
+    let compiled = body::compile(&bodies(&params), &output, &function.block, &mut diagnostics);
 
     let vis = &function.vis;
     let ident = &function.sig.ident;
@@ -142,6 +134,16 @@ pub(crate) fn expand(arguments: &TokenStream, item: &TokenStream) -> TokenStream
             }
         };
     }
+}
+
+/// The parameters as the body's compiler takes them.
+fn bodies(params: &[(proc_macro2::Ident, syn::PatType)]) -> Vec<Param> {
+    let param = |(field, param): &(proc_macro2::Ident, syn::PatType)| Param {
+        field: field.clone(),
+        pat: (*param.pat).clone(),
+        ty: Some((*param.ty).clone()),
+    };
+    params.iter().map(param).collect()
 }
 
 /// The parameters with the fields of the input that hold them.

@@ -110,7 +110,7 @@ impl Series<'_> {
             instance: run.id.clone(),
             token: run.token,
             step: run.step,
-            scope: run.scope.to_string(),
+            scope: run.line(),
             task: self.task,
             attempt: record.failed + 1,
             deadline,
@@ -275,6 +275,7 @@ impl<'a> ProgressWriter<'a> {
                 record::encode(&self.record),
             )],
         };
+        run.enter(&batch);
         let core = run.core.clone();
         let answer = Box::pin(async move { core.committer.commit(batch).await });
         self.write = Some(Write { progress, answer });
@@ -319,7 +320,7 @@ async fn until_done(
     scheduled_ms: u64,
 ) -> Result<Result<AnyOutput, TaskFailure>, Halt> {
     let (name, options) = (task.name(), task.options());
-    let scheduled_ms = run.retried_ms().unwrap_or(scheduled_ms);
+    let scheduled_ms = run.retried_ms().unwrap_or(0).max(scheduled_ms);
     let behind = |limit: Duration| scheduled_ms.saturating_add(millis(limit));
     let deadline_ms = options.schedule_to_close().map(behind);
     let last_start_ms = options.retry().max_elapsed().map(behind);

@@ -175,7 +175,7 @@ impl<W: Workflow> WorkflowCall<W> {
             None => automatic_id(
                 run.id.as_str(),
                 run.restarts,
-                &format!("{}{}", run.step, run.scope),
+                &format!("{}{}", run.step, run.line()),
             ),
         };
         InstanceId::new(id).map_err(|error| failed(W::NAME, error.to_string()))

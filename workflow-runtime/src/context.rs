@@ -45,7 +45,6 @@ pub struct WorkflowContext {
     scratch: Vec<u8>,
     state_bytes: usize,
     sides: Vec<Side>,
-    next_side: u32,
     new_sides: Vec<(u32, Bytes)>,
 }
 
@@ -74,7 +73,8 @@ enum Next {
 
 /// A stored state, on its way back into variables.
 pub(crate) struct Resume {
-    pub(crate) point: String,
+    /// `None` for a block that begins, with its captures as the variables.
+    pub(crate) point: Option<String>,
     pub(crate) operation: Bytes,
     pub(crate) variables: Vec<(String, Bytes)>,
 }
@@ -138,12 +138,11 @@ impl WorkflowContext {
             variables.push((name.clone(), bytes));
         }
         let resume = Resume {
-            point: state.point.clone(),
+            point: Some(state.point.clone()),
             operation: state.operation.clone(),
             variables,
         };
         let mut context = Self::with(Some(run), Some(resume));
-        context.next_side = sides.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
         context.sides = sides
             .into_iter()
             .map(|(number, encoded)| Side {
@@ -154,6 +153,22 @@ impl WorkflowContext {
             })
             .collect();
         Ok(context)
+    }
+
+    /// The context of a block that begins, with its captures as they are stored.
+    pub(crate) fn beginning(run: Run, captures: Vec<(String, Bytes)>) -> Self {
+        let resume = Resume {
+            point: None,
+            operation: Bytes::new(),
+            variables: captures,
+        };
+        Self::with(Some(run), Some(resume))
+    }
+
+    /// The block has taken its captures.
+    #[doc(hidden)]
+    pub fn captured(&mut self) {
+        self.resume = None;
     }
 
     fn with(run: Option<Run>, resume: Option<Resume>) -> Self {
@@ -171,7 +186,6 @@ impl WorkflowContext {
             scratch: Vec::new(),
             state_bytes: 0,
             sides: Vec::new(),
-            next_side: 0,
             new_sides: Vec::new(),
         }
     }
@@ -215,8 +229,10 @@ impl WorkflowContext {
             (Some(_), None) => 0,
             (Some(_), Some(resume)) => points
                 .iter()
-                .position(|point| *point == resume.point)
-                .map_or(NO_SUCH_POINT, |index| index + 1),
+                .position(|point| Some(*point) == resume.point.as_deref())
+                .map_or(if resume.point.is_none() { 0 } else { NO_SUCH_POINT }, |index| {
+                    index + 1
+                }),
         };
         self.stage = Some(stage);
         stage
@@ -301,7 +317,13 @@ impl WorkflowContext {
             None => 0,
         };
         let name = self.points.get(point).copied().unwrap_or_default();
-        self.building = Some(StateWriter::new(step, name, prepared.bytes(), self.state_bytes));
+        let (operation, capacity) = (prepared.bytes(), self.state_bytes);
+        self.building = Some(match &self.run {
+            Some(run) if !run.scope.is_main() => {
+                StateWriter::of_block(&run.above, step, name, operation, capacity)
+            }
+            _ => StateWriter::new(step, name, operation, capacity),
+        });
         Saver { context: self }
     }
 
@@ -345,7 +367,8 @@ impl WorkflowContext {
             None => operation.perform(self, encoded).await,
         };
         match outcome {
-            Err(Halt::Cancelled { .. }) => {
+            // A cancellation is told to the main line, whose blocks end with it.
+            Err(Halt::Cancelled { .. }) if self.run()?.scope.is_main() => {
                 let reason = self.cancel_reason()?;
                 match told(&reason) {
                     Some(output) => {
@@ -422,7 +445,27 @@ impl WorkflowContext {
         batch.conditions.append(&mut added.conditions);
         batch.writes.append(&mut added.writes);
         parking.enlist(run, &mut batch);
-        run.commit_ready(batch, parking == Parking::None).await
+        run.note_progress(&mut batch);
+        // Other lines may have something to do.
+        let stays_ready = parking == Parking::None || !run.scope.is_main();
+        run.commit_ready(batch, stays_ready).await
+    }
+
+    /// The line of a block ends: the next batch of `around` removes what it has in the store.
+    pub(crate) fn end_block(&mut self, around: &mut Run) -> Result<(), Halt> {
+        let sides = self.side_keys();
+        let run = self.run()?;
+        let deletes = run.batch().writes.into_iter().filter_map(|write| match write {
+            Write::Delete(key) => Some(key),
+            Write::Put(..) => None,
+        });
+        around.obsolete.extend(deletes);
+        if run.step > 0 {
+            around.obsolete.push(run.state_key.clone());
+            around.obsolete.extend(sides);
+        }
+        // The block's line itself is behind: only lines within it could leave anything.
+        Ok(())
     }
 
     // Variables.
@@ -562,8 +605,7 @@ impl Saver<'_> {
             let number = match side.number {
                 Some(number) => number,
                 None => {
-                    let number = context.next_side;
-                    context.next_side += 1;
+                    let number = next_side(&context.run);
                     side.number = Some(number);
                     context.new_sides.push((number, side.encoded.clone()));
                     number
@@ -583,8 +625,7 @@ impl Saver<'_> {
             used: step,
         };
         if constant {
-            let number = context.next_side;
-            context.next_side += 1;
+            let number = next_side(&context.run);
             side.number = Some(number);
             context.new_sides.push((number, encoded));
             context.sides.push(side);
@@ -595,6 +636,15 @@ impl Saver<'_> {
             self.record(name, &Stored::Inline(&encoded));
         }
     }
+}
+
+/// The number of the next side record: all lines of an instance count together.
+fn next_side(run: &Option<Run>) -> u32 {
+    let Some(run) = run else { return 0 };
+    let mut shared = run.shared.lock();
+    let number = shared.next_side;
+    shared.next_side += 1;
+    number
 }
 
 enum Encoded {

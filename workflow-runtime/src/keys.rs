@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     State = b's',
     /// A large value, written once: `id 00 number`.
     Side = b'c',
+    /// Where the line of an `async` block is, and its live variables: `id 00 scope`.
+    Position = b'o',
     /// The result of a branch that has ended: `id 00 scope`.
     Branch = b'b',
     /// Failed attempts of the pending task; those of a branch: `id 00 scope`.
@@ -51,6 +53,17 @@ pub(crate) enum Kind {
     Bell = b'w',
     /// The instance is run, or to be run, by another node than the one that has its shard.
     Claim = b'x',
+}
+
+impl Kind {
+    /// What a step may have in the store besides the state.
+    pub(crate) const OF_STEPS: [Kind; 5] = [
+        Kind::Position,
+        Kind::Branch,
+        Kind::Attempts,
+        Kind::Side,
+        Kind::Timer,
+    ];
 }
 
 /// The key layout of one namespace.
@@ -147,6 +160,12 @@ impl Keys {
         let mut key = self.numbered(kind, id, scope.len());
         key.put_slice(scope);
         key.freeze()
+    }
+
+    /// What the record under a key of an instance is, of the kinds that a step has besides its state.
+    pub(crate) fn kind_of(&self, key: &[u8]) -> Option<Kind> {
+        let byte = key.strip_prefix(&self.prefix[..])?.get(2)?;
+        Kind::OF_STEPS.into_iter().find(|kind| *kind as u8 == *byte)
     }
 
     /// The last part of a key from [`scoped`](Keys::scoped).

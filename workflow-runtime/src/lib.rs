@@ -42,6 +42,7 @@
 pub mod __private;
 mod attempt;
 mod backoff;
+mod block;
 mod child;
 pub mod cluster;
 mod context;
@@ -69,13 +70,14 @@ pub use workflow_macros::{signal, task, update, workflow};
 pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId, StatusKind};
 
 pub use backoff::{BackoffConfig, Jitter, RetryPolicy};
+pub use block::Block;
 pub use child::{ChildFailure, ChildHandle, ChildResult, ParentClosePolicy, StartChild};
 pub use context::WorkflowContext;
 pub use engine::{
-    BuildError, Bulk, BulkError, BulkFailure, BulkReport, ChildLink, ControlError, EarlySignals,
-    EngineBuilder, EngineStats, ExistingId, FailedAttempts, InstanceDetails, ListFilter, Page, QueryError,
-    ResultError, SendSignal, SendUpdate, ShutdownReport, SignalError, SignalWithStart, SignalWithStartError,
-    Start, StartError, UpdateError, Values, WorkflowEngine, WorkflowHandle,
+    BranchDetails, BuildError, Bulk, BulkError, BulkFailure, BulkReport, ChildLink, ControlError,
+    EarlySignals, EngineBuilder, EngineStats, ExistingId, FailedAttempts, InstanceDetails, ListFilter, Page,
+    QueryError, ResultError, SendSignal, SendUpdate, ShutdownReport, SignalError, SignalWithStart,
+    SignalWithStartError, Start, StartError, UpdateError, Values, WorkflowEngine, WorkflowHandle,
 };
 pub use join::{
     Cancellable, Cancelled, Either2, Either3, Either4, Either5, Either6, Either7, Either8, Elapsed, Join,

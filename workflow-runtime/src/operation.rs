@@ -23,7 +23,7 @@ use crate::task_context::TaskContext;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be awaited in a workflow",
     label = "not durable: it could not be continued after a restart",
-    note = "a workflow can only await tasks, timers (`sleep`), signals (`receive`), other workflows, and `join!`, `try_join!` and `select!` of them",
+    note = "a workflow can only await tasks, timers (`sleep`), signals (`receive`), other workflows, `async` blocks, and `join!`, `try_join!` and `select!` of them",
     note = "put this work in a `#[task]` function and await that"
 )]
 pub trait Operation: Sized + Send + 'static {
@@ -183,6 +183,18 @@ impl<O: Operation> Pending for O {
     }
 }
 
+impl Description {
+    /// Adds what a block at `point` wants.
+    pub(crate) fn absorb(&mut self, block: Description, point: usize) {
+        self.tasks.extend(block.tasks);
+        self.children.extend(block.children);
+        self.messages.extend(block.messages);
+        let operations = block.operations.into_iter();
+        self.operations
+            .extend(operations.map(|(_, operation)| (point, operation)));
+    }
+}
+
 /// An operation with its encoding, ready to be stored.
 pub(crate) struct Prepared {
     operation: Box<dyn Pending>,
@@ -249,6 +261,7 @@ pub(crate) fn describe_encoded(encoded: &[u8]) -> String {
         },
         Some((CHILD | CHILD_HANDLE, name, _)) => format!("child workflow `{name}`"),
         Some((BRANCHES, name, _)) => name.to_owned(),
+        Some((BLOCK, _, _)) => "an async block".to_owned(),
         Some((CHILD_START, name, _)) => format!("start of child workflow `{name}`"),
         Some((RECEIVE, name, _)) => format!("signal `{name}`"),
         Some((RECEIVE_UPDATE, name, _)) => format!("update `{name}`"),
@@ -266,9 +279,14 @@ pub(crate) fn runs_code(encoded: &[u8]) -> bool {
     is_task(encoded) || has_branches(encoded)
 }
 
-/// Whether a stored operation has branches.
+/// Whether a stored operation is an `async` block.
+pub(crate) fn is_block(encoded: &[u8]) -> bool {
+    encoded.first() == Some(&BLOCK)
+}
+
+/// Whether a stored operation has lines of its own.
 pub(crate) fn has_branches(encoded: &[u8]) -> bool {
-    encoded.first() == Some(&BRANCHES)
+    matches!(encoded.first(), Some(&BRANCHES | &BLOCK))
 }
 
 /// When the timer of a stored operation is due, if it is one.
@@ -281,6 +299,7 @@ pub(crate) fn timer_due(encoded: &[u8]) -> Option<u64> {
 
 const TASK: u8 = b't';
 pub(crate) const BRANCHES: u8 = b'j';
+pub(crate) const BLOCK: u8 = b'a';
 pub(crate) const CHILD: u8 = b'c';
 pub(crate) const CHILD_START: u8 = b'b';
 pub(crate) const CHILD_HANDLE: u8 = b'h';

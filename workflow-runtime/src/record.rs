@@ -234,9 +234,22 @@ pub(crate) enum Stored<'a> {
 
 impl StateWriter {
     pub(crate) fn new(step: u64, point: &str, operation: &[u8], capacity: usize) -> Self {
+        Self::with(None, step, point, operation, capacity)
+    }
+
+    /// Begins the record of a block's line: `count above* state`, where `above` are the steps of the lines around it.
+    pub(crate) fn of_block(above: &[u64], step: u64, point: &str, operation: &[u8], capacity: usize) -> Self {
+        Self::with(Some(above), step, point, operation, capacity)
+    }
+
+    fn with(above: Option<&[u64]>, step: u64, point: &str, operation: &[u8], capacity: usize) -> Self {
         let mut writer = StateWriter {
             bytes: Vec::with_capacity(capacity.max(64 + operation.len())),
         };
+        if let Some(above) = above {
+            writer.number(above.len() as u64);
+            above.iter().for_each(|step| writer.number(*step));
+        }
         writer.bytes.push(STATE_VERSION);
         writer.number(step);
         writer.slice(point.as_bytes());
@@ -244,17 +257,12 @@ impl StateWriter {
         writer
     }
 
-    fn number(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.bytes.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.bytes.push(value as u8);
+    fn number(&mut self, value: u64) {
+        put_number(&mut self.bytes, value);
     }
 
     fn slice(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.bytes.extend_from_slice(bytes);
+        put_slice(&mut self.bytes, bytes);
     }
 
     pub(crate) fn variable(&mut self, name: &str, value: &Stored<'_>) {
@@ -276,6 +284,41 @@ impl StateWriter {
     }
 }
 
+fn put_number(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Writes a length and so many bytes.
+pub(crate) fn put_slice(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_number(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Where the line of a block is.
+#[derive(Debug, Clone)]
+pub(crate) struct Position {
+    /// The steps of the lines whose blocks it is in, outermost first.
+    pub(crate) above: Vec<u64>,
+    pub(crate) state: StateRecord,
+}
+
+impl Position {
+    /// Reads a record; the error says what is wrong with it.
+    pub(crate) fn read(mut bytes: Bytes) -> Result<Self, String> {
+        let count = take_number(&mut bytes)?;
+        let mut above = Vec::new();
+        for _ in 0..count {
+            above.push(take_number(&mut bytes)?);
+        }
+        let state = StateRecord::read(bytes)?;
+        Ok(Position { above, state })
+    }
+}
+
 /// A state record, read.
 #[derive(Debug, Clone)]
 pub(crate) struct StateRecord {
@@ -292,6 +335,14 @@ pub(crate) enum Value {
 }
 
 impl StateRecord {
+    /// The numbers of the side records that the state refers to.
+    pub(crate) fn sides(&self) -> impl Iterator<Item = u32> {
+        self.variables.iter().filter_map(|(_, value)| match value {
+            Value::Side(number) => Some(*number),
+            Value::Inline(_) => None,
+        })
+    }
+
     /// Reads a record; the error says what is wrong with it.
     pub(crate) fn read(mut bytes: Bytes) -> Result<Self, String> {
         let version = take_byte(&mut bytes)?;
@@ -346,7 +397,7 @@ fn take_number(bytes: &mut Bytes) -> Result<u64, String> {
     Err("a number in the state record is too long".to_owned())
 }
 
-fn take_slice(bytes: &mut Bytes) -> Result<Bytes, String> {
+pub(crate) fn take_slice(bytes: &mut Bytes) -> Result<Bytes, String> {
     let length = take_number(bytes)?;
     match usize::try_from(length) {
         Ok(length) if length <= bytes.len() => Ok(bytes.split_to(length)),
@@ -354,7 +405,7 @@ fn take_slice(bytes: &mut Bytes) -> Result<Bytes, String> {
     }
 }
 
-fn take_text(bytes: &mut Bytes) -> Result<String, String> {
+pub(crate) fn take_text(bytes: &mut Bytes) -> Result<String, String> {
     let slice = take_slice(bytes)?;
     String::from_utf8(slice.to_vec()).map_err(|_| "a name in the state record is not UTF-8".to_owned())
 }

@@ -36,7 +36,7 @@ pub struct TaskContext {
     pub(crate) instance: InstanceId,
     pub(crate) token: u64,
     pub(crate) step: u64,
-    /// The branch of a join or select that the task belongs to; empty outside of one.
+    /// The branch that the task belongs to; empty outside of one.
     pub(crate) scope: String,
     pub(crate) task: &'static str,
     pub(crate) attempt: u32,

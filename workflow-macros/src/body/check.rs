@@ -176,7 +176,7 @@ impl<'a> Checker<'a> {
                 token,
                 "W0019",
                 format!("`{keyword}` outside of a loop"),
-                "leave the workflow with `return`, or name the block to leave with a label (`break 'label`)",
+                "leave the workflow, or the `async` block, with `return`; or name the block to leave with a label (`break 'label`)",
             );
         };
         if keyword == "continue" && !found.is_loop {
@@ -204,13 +204,15 @@ impl<'a> Checker<'a> {
                 "W0010",
                 "`.await` inside a closure is not part of the workflow: the closure may run at any time, any number of times, \
                  so the runtime cannot store where it is",
-                "write a `for` loop in the workflow's own body, or move the closure's work into a #[task]",
+                "write a `for` loop in the workflow's own body, or let the closure give a block for `join_all` \
+                 (`|item| async move { .. }`)",
             ),
             Place::AsyncBlock => (
                 "W0011",
-                "`.await` inside an async block is not part of the workflow: the block is a separate future, whose position \
-                 the runtime cannot store",
-                "await in the workflow's own body, or move the block's work into a #[task]",
+                "`.await` inside an async block that is an argument of a macro, or inside an async closure with a written \
+                 output type: the block is no branch that the runtime could store",
+                "put the block into a variable first (`let block = async { .. };`) and pass the variable to the macro; leave \
+                 out the closure's output type",
             ),
             Place::Unsafe => (
                 "W0014",

@@ -5,16 +5,19 @@ use std::fmt::Write;
 use quote::ToTokens;
 use syn::Block;
 
+use super::blocks::Owner;
 use super::graph::Graph;
 use super::ir::{BindingId, Body, End, Node, SeqId, StateId, StateKind};
 use super::liveness::Liveness;
-use super::{Param, analyze, check};
+use super::{Param, analyze, blocks, check};
 use crate::diag::Diagnostics;
 
 /// The stages of `block`; `None` when mistakes were reported.
 pub(crate) fn dump(params: &[Param], block: &Block, diagnostics: &mut Diagnostics) -> Option<String> {
-    let names = check::body(block, diagnostics);
-    let (body, graph, live) = analyze(params, block, &names, diagnostics)?;
+    let mut block = block.clone();
+    blocks::extract(params, Owner::Workflow, &mut block, diagnostics);
+    let names = check::body(&block, diagnostics);
+    let (body, graph, live) = analyze(params, &block, &names, diagnostics)?;
     let mut dumper = Dumper {
         body: &body,
         graph: &graph,

@@ -1,6 +1,7 @@
-//! Compiles a workflow's body: desugar → check → lower → graph → liveness → expand. Every pass is a plain function; only `check` and
-//! `lower` report mistakes.
+//! Compiles a workflow's body: desugar → blocks → check → lower → graph → liveness → expand. Every pass is a plain
+//! function; only those up to `lower` report mistakes. An `async` block goes through the same passes, from `blocks` on.
 
+mod blocks;
 mod check;
 mod desugar;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::collections::BTreeSet;
 use proc_macro2::TokenStream;
 use syn::{Block, Type};
 
+use self::blocks::{AsyncBlock, Owner};
 use self::graph::Graph;
 use self::ir::Body;
 use self::liveness::Liveness;
@@ -39,11 +41,18 @@ pub(crate) struct Compiled {
     pub(crate) step: TokenStream,
 }
 
+/// A body that was checked, and the blocks that were taken out of it.
+struct Checked {
+    params: Vec<Param>,
+    block: Block,
+    /// The names that `#[point("..")]` gives.
+    names: BTreeSet<String>,
+    blocks: Vec<(AsyncBlock, Checked)>,
+}
+
 /// Reports the mistakes of a body whose function has a broken signature.
-pub(crate) fn check(block: &Block, diagnostics: &mut Diagnostics) {
-    let mut block = block.clone();
-    desugar::block(&mut block, diagnostics);
-    check::body(&block, diagnostics);
+pub(crate) fn check(params: &[Param], block: &Block, diagnostics: &mut Diagnostics) {
+    checked_workflow(params, block, diagnostics);
 }
 
 /// Compiles `block`; `None` when mistakes were reported.
@@ -53,12 +62,48 @@ pub(crate) fn compile(
     block: &Block,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
+    let checked = checked_workflow(params, block, diagnostics);
+    compile_checked(&checked, &expand::Form::Workflow { output }, diagnostics)
+}
+
+fn checked_workflow(params: &[Param], block: &Block, diagnostics: &mut Diagnostics) -> Checked {
     let mut block = block.clone();
     desugar::block(&mut block, diagnostics);
-    let block = &block;
-    let names = check::body(block, diagnostics);
-    let (body, graph, live) = analyze(params, block, &names, diagnostics)?;
-    Some(expand::expand(&body, &graph, &live, output))
+    checked(params.to_vec(), Owner::Workflow, block, diagnostics)
+}
+
+fn checked(params: Vec<Param>, owner: Owner, mut block: Block, diagnostics: &mut Diagnostics) -> Checked {
+    let blocks = blocks::extract(&params, owner, &mut block, diagnostics);
+    let names = check::body(&block, diagnostics);
+    let inner = blocks.into_iter().map(|found| {
+        let owner = if found.moves { Owner::Moves } else { Owner::Copies };
+        let inner = checked(found.params(), owner, found.block.clone(), diagnostics);
+        (found, inner)
+    });
+    let blocks = inner.collect();
+    Checked {
+        params,
+        block,
+        names,
+        blocks,
+    }
+}
+
+fn compile_checked(
+    checked: &Checked,
+    form: &expand::Form<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Compiled> {
+    let mut machines = Vec::new();
+    for (block, inner) in &checked.blocks {
+        let form = expand::Form::Block(block);
+        machines.push(expand::Machine {
+            block,
+            step: compile_checked(inner, &form, diagnostics)?.step,
+        });
+    }
+    let (body, graph, live) = analyze(&checked.params, &checked.block, &checked.names, diagnostics)?;
+    Some(expand::expand(&body, &graph, &live, form, &machines))
 }
 
 /// Everything between `check` and `expand`.

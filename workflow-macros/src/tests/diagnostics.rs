@@ -33,17 +33,21 @@ fn check_signature(function: &str, what: &str, expected: Expect) {
 #[test]
 fn awaits_in_the_wrong_place() {
     check(
-        "let f = || a().await; let g = async { b().await };",
+        "let f = || a().await; let g = vec![async { b().await }];",
         expect![[r#"
-        W0010: `.await` inside a closure is not part of the workflow: the closure may run at any time, any number of times, so the runtime cannot store where it is
-        W0011: `.await` inside an async block is not part of the workflow: the block is a separate future, whose position the runtime cannot store
-    "#]],
+            W0010: `.await` inside a closure is not part of the workflow: the closure may run at any time, any number of times, so the runtime cannot store where it is
+            W0011: `.await` inside an async block that is an argument of a macro, or inside an async closure with a written output type: the block is no branch that the runtime could store
+        "#]],
     );
     check(
-        "let f = async || a().await;",
+        "let f = async || -> u32 { a().await };",
         expect![[r#"
-        W0011: `.await` inside an async block is not part of the workflow: the block is a separate future, whose position the runtime cannot store
-    "#]],
+            W0011: `.await` inside an async block that is an argument of a macro, or inside an async closure with a written output type: the block is no branch that the runtime could store
+        "#]],
+    );
+    check(
+        "let f = async || a().await; let g = async { b().await; async { c().await } };",
+        expect![""],
     );
     check(
         "unsafe { a().await }",
@@ -238,6 +242,34 @@ fn what_is_received() {
             []
             W0034: `receive` without the type that is received: the types that a workflow receives are read from its body, so that no sender can send another one
             W0034: `receive_update` without the type that is received: the types that a workflow receives are read from its body, so that no sender can send another one
+        "#]],
+    );
+}
+
+#[test]
+fn changes_of_variables_around_a_block() {
+    check(
+        "let mut sum = 0; let mut list = Vec::new(); async { sum += a().await; list[0].x = 1; let r = &mut list; }.await;",
+        expect![[r#"
+            W0036: an `async` block cannot change `sum`, which belongs to the code around it: the block is stored with a copy of each variable that it mentions
+            W0036: an `async` block cannot change `list`, which belongs to the code around it: the block is stored with a copy of each variable that it mentions
+        "#]],
+    );
+    check(
+        "let mut sum = 0; async { let mut sum = 1; sum += 1; a(sum).await }.await; async move { sum += 1; a(sum).await }.await;",
+        expect![""],
+    );
+    check(
+        "let mut sum = 0; async { async move { sum = 1; }.await; (sum, _) = a().await; }.await;",
+        expect![[r#"
+            W0036: an `async` block cannot change `sum`, which belongs to the code around it: the block is stored with a copy of each variable that it mentions
+        "#]],
+    );
+    check(
+        "async { loop { break; } break; }.await; async { a().await; continue }.await",
+        expect![[r#"
+            W0019: `break` outside of a loop
+            W0019: `continue` outside of a loop
         "#]],
     );
 }

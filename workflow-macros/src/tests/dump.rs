@@ -28,7 +28,7 @@ pub(super) fn params() -> Vec<Param> {
             pat: syn::parse_str::<syn::ExprPath>(name)
                 .map(|path| syn::parse_quote!(#path))
                 .expect("a name"),
-            ty: syn::parse_quote!(u32),
+            ty: Some(syn::parse_quote!(u32)),
         })
         .into()
 }

@@ -17,8 +17,9 @@ use super::lease::{Lease, Leases};
 use super::registry::{Entry, MessageEntry};
 use super::timers::Timers;
 use crate::cluster::Membership;
+use crate::join::timers_of;
 use crate::keys::{self, Keys, Kind};
-use crate::record::{MessageRecord, OutcomeRecord, UpdateRecord};
+use crate::record::{AttemptsRecord, MessageRecord, OutcomeRecord, Position, StateRecord, UpdateRecord};
 use crate::store::{Error, Store};
 use crate::task_context::States;
 
@@ -210,6 +211,45 @@ impl Core {
             .collect()
     }
 
+    /// The keys of what the pending step of an instance has in the store besides the state: results and positions of
+    /// branches, failed attempts, large values, timers.
+    pub(crate) async fn step_records(&self, id: &InstanceId) -> Result<Vec<Bytes>, Error> {
+        let mut keys = vec![self.keys.of(Kind::Given, id), self.keys.of(Kind::Attempts, id)];
+        let mut timers = Vec::new();
+        let own = self
+            .store
+            .get(&[self.keys.of(Kind::State, id), keys[1].clone()])
+            .await?;
+        let mut own = own.into_iter();
+        if let Some(state) = own
+            .next()
+            .flatten()
+            .and_then(|state| StateRecord::read(state).ok())
+        {
+            timers.extend(timers_of(&state.operation));
+        }
+        timers.extend(
+            own.next()
+                .flatten()
+                .and_then(|attempts| attempts_timer(&attempts)),
+        );
+        for kind in [Kind::Branch, Kind::Position, Kind::Attempts, Kind::Side] {
+            for (key, value) in self.read_all(self.keys.numbered_range(kind, id)).await? {
+                match kind {
+                    Kind::Position => {
+                        let position = Position::read(value).map(|position| position.state.operation);
+                        timers.extend(position.iter().flat_map(timers_of));
+                    }
+                    Kind::Attempts => timers.extend(attempts_timer(&value)),
+                    _ => {}
+                }
+                keys.push(key);
+            }
+        }
+        keys.extend(timers.into_iter().map(|due_ms| self.keys.timer(id, due_ms)));
+        Ok(keys)
+    }
+
     pub(crate) async fn read_outcome(&self, id: &InstanceId) -> Result<Option<OutcomeRecord>, Error> {
         let key = self.keys.of(Kind::Outcome, id);
         self.read_one(&key)
@@ -363,6 +403,12 @@ impl Core {
         lease.gate.leave();
         self.gate.leave();
     }
+}
+
+/// The timer that wakes an instance for its next attempt.
+fn attempts_timer(attempts: &Bytes) -> Option<u64> {
+    let attempts: AttemptsRecord = codec::decode(attempts).ok()?;
+    attempts.timer.then_some(attempts.due_ms)
 }
 
 /// Decodes a record of the engine.

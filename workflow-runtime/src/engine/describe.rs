@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 use workflow_model::{InstanceId, InstanceStatus, codec};
 
+use super::branches::{BranchDetails, branches};
 use super::core::{Core, decode};
 use super::{WorkflowEngine, handle};
 use crate::child::ParentClosePolicy;
@@ -52,6 +53,8 @@ pub struct InstanceDetails {
     pub published: BTreeMap<String, Json>,
     /// The failed attempts of the pending task, and its progress.
     pub attempts: Option<FailedAttempts>,
+    /// The branches of what it awaits there, each with its own position and variables.
+    pub branches: Vec<BranchDetails>,
     /// The names of the messages that it has not received yet, oldest first.
     pub messages: Vec<String>,
 }
@@ -85,6 +88,18 @@ pub struct FailedAttempts {
     pub crashes: u32,
     /// What the task reported last with [`TaskContext::heartbeat`](crate::TaskContext::heartbeat).
     pub progress: Option<Json>,
+}
+
+impl FailedAttempts {
+    pub(super) fn of(record: &AttemptsRecord) -> Self {
+        FailedAttempts {
+            failed: record.failed,
+            error: record.error.clone(),
+            next_ms: record.due_ms,
+            crashes: record.crashes,
+            progress: record.progress.as_deref().map(json),
+        }
+    }
 }
 
 impl<R> WorkflowEngine<R> {
@@ -169,6 +184,10 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
             policy: link.policy,
         }));
     }
+    let branches = match &state {
+        Some(state) => branches(core, id, state, &sides).await?,
+        None => Vec::new(),
+    };
     Ok(Some(InstanceDetails {
         id: id.clone(),
         workflow: instance.workflow,
@@ -191,13 +210,8 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
             .into_iter()
             .map(|(name, value)| (name, json(&value)))
             .collect(),
-        attempts: attempts.map(|attempts| FailedAttempts {
-            failed: attempts.failed,
-            error: attempts.error,
-            next_ms: attempts.due_ms,
-            crashes: attempts.crashes,
-            progress: attempts.progress.as_deref().map(json),
-        }),
+        attempts: attempts.as_ref().map(FailedAttempts::of),
+        branches,
         messages: messages
             .into_iter()
             .map(|message| receive::shown(&message.signal).to_owned())
@@ -205,7 +219,7 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
     }))
 }
 
-fn variables(state: &StateRecord, sides: &[(Bytes, Bytes)]) -> BTreeMap<String, Json> {
+pub(super) fn variables(state: &StateRecord, sides: &[(Bytes, Bytes)]) -> BTreeMap<String, Json> {
     let side = |number: u32| sides.iter().find(|(key, _)| Keys::side_of(key) == Some(number));
     let mut variables = BTreeMap::new();
     for (name, value) in &state.variables {
@@ -221,7 +235,7 @@ fn variables(state: &StateRecord, sides: &[(Bytes, Bytes)]) -> BTreeMap<String, 
     variables
 }
 
-fn json(bytes: &[u8]) -> Json {
+pub(super) fn json(bytes: &[u8]) -> Json {
     codec::to_json(bytes).unwrap_or_else(unreadable)
 }
 

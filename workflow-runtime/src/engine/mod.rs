@@ -1,5 +1,6 @@
 //! The engine: runs workflow instances over a store.
 
+mod branches;
 mod builder;
 mod bulk;
 pub(crate) mod children;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use workflow_model::{InstanceId, InstanceStatus};
 
+pub use branches::BranchDetails;
 pub use builder::{BuildError, EngineBuilder};
 pub use bulk::{Bulk, BulkError, BulkFailure, BulkReport};
 pub use control::ControlError;

@@ -260,11 +260,11 @@ async fn begin_anew(core: &Core, id: &InstanceId, writes: &mut Vec<Write>) -> Re
         if earlier.timer {
             writes.push(Write::Delete(core.keys.timer(id, earlier.due_ms)));
         }
-        let progress = earlier.progress.filter(|_| earlier.step == state.step);
+        let (step, progress) = (earlier.step, earlier.progress);
         match anew.iter_mut().find(|(other, _)| *other == key) {
-            Some((_, main)) => main.progress = progress,
+            Some((_, main)) => main.progress = progress.filter(|_| step == state.step),
+            // The lines of blocks count steps of their own.
             None => {
-                let step = state.step;
                 anew.push((
                     key,
                     AttemptsRecord {
@@ -309,9 +309,6 @@ async fn end_stopped(
     };
     let conditions = vec![Condition::Equals(outcome_key.clone(), outcome)];
     let mut writes = vec![Write::Put(outcome_key, record::encode(&ended))];
-    for kind in [Kind::State, Kind::Attempts, Kind::Given] {
-        writes.push(Write::Delete(core.keys.of(kind, id)));
-    }
     let leaves_children = children::any_open(core, id).await?;
     if leaves_children {
         // Whoever runs the instance tells them.
@@ -320,18 +317,11 @@ async fn end_stopped(
     } else {
         writes.push(Write::Delete(core.keys.of(Kind::Ready, id)));
     }
-    for kind in [Kind::Side, Kind::Branch, Kind::Attempts, Kind::Message] {
-        let records = core.read_all(core.keys.numbered_range(kind, id)).await?;
-        writes.extend(records.into_iter().map(|(key, _)| Write::Delete(key)));
-    }
-    let timers = state
-        .map(|state| crate::join::timers_of(&state.operation))
-        .unwrap_or_default();
-    writes.extend(
-        timers
-            .into_iter()
-            .map(|due_ms| Write::Delete(core.keys.timer(id, due_ms))),
-    );
+    let messages = core.read_all(core.keys.numbered_range(Kind::Message, id)).await?;
+    let keys = core.step_records(id).await?.into_iter();
+    let keys = keys.chain([core.keys.of(Kind::State, id)]);
+    let keys = keys.chain(messages.into_iter().map(|(key, _)| key));
+    writes.extend(keys.map(Write::Delete));
     if let Some(parent) = &instance.parent {
         let message = core.keys.message(parent, core.now_ms(), core.next_message());
         let payload = record::encode(&ChildEnd::of(&ended));

@@ -1,5 +1,6 @@
 //! Runs instances: loads them, drives their code, writes how they end.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -19,9 +20,10 @@ use crate::attempt::panic_message;
 use crate::cluster;
 use crate::context::WorkflowContext;
 use crate::halt::{Halt, HaltSlot};
+use crate::join::timers_of;
 use crate::keys::{Keys, Kind};
 use crate::operation;
-use crate::record::{AttemptsRecord, End, InstanceRecord, OutcomeRecord, StateRecord};
+use crate::record::{AttemptsRecord, End, InstanceRecord, OutcomeRecord, Position, StateRecord};
 use crate::run::{Run, Scope};
 use crate::store::{Batch, Condition, Error, Write};
 use crate::workflow::Workflow;
@@ -386,14 +388,7 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     if operation::has_branches(&state.operation) {
         load_branches(core, &run).await?;
     }
-    let sides = core
-        .read_all(keys.numbered_range(Kind::Side, id))
-        .await
-        .map_err(Halt::Store)?;
-    let sides = sides
-        .into_iter()
-        .filter_map(|(key, value)| Some((Keys::side_of(&key)?, value)))
-        .collect();
+    let sides = load_sides(core, &run).await?;
     match WorkflowContext::resuming(run, &state, sides) {
         Ok(context) => Ok(Loaded::Machine((entry.resume)(context))),
         Err((halt, run)) => Ok(Loaded::Nothing(
@@ -417,6 +412,36 @@ pub(crate) async fn read_orders(core: &Core, hot: &Hot, id: &InstanceId) -> Resu
     Ok(())
 }
 
+/// Reads the large values: the answer holds those that no block's line refers to.
+async fn load_sides(core: &Core, run: &Run) -> Result<Vec<(u32, Bytes)>, Halt> {
+    let sides = core
+        .read_all(core.keys.numbered_range(Kind::Side, &run.id))
+        .await
+        .map_err(Halt::Store)?;
+    let mut shared = run.shared.lock();
+    let shared = &mut *shared;
+    let of_blocks: HashMap<u32, &Scope> = shared
+        .positions
+        .iter()
+        .flat_map(|(scope, position)| position.state.sides().map(move |number| (number, scope)))
+        .collect();
+    let mut own = Vec::new();
+    for (key, value) in sides {
+        let Some(number) = Keys::side_of(&key) else {
+            continue;
+        };
+        shared.next_side = shared.next_side.max(number + 1);
+        match of_blocks.get(&number) {
+            Some(scope) => {
+                shared.ledger.enter(scope, key);
+                shared.sides.insert(number, value);
+            }
+            None => own.push((number, value)),
+        }
+    }
+    Ok(own)
+}
+
 /// Reads what the branches of the pending join or select have done.
 async fn load_branches(core: &Core, run: &Run) -> Result<(), Halt> {
     let scope = |key: &Bytes| core.keys.scope_of(&run.id, key).and_then(Scope::parse);
@@ -428,16 +453,37 @@ async fn load_branches(core: &Core, run: &Run) -> Result<(), Halt> {
         .read_all(core.keys.numbered_range(Kind::Attempts, &run.id))
         .await
         .map_err(Halt::Store)?;
+    let positions = core
+        .read_all(core.keys.numbered_range(Kind::Position, &run.id))
+        .await
+        .map_err(Halt::Store)?;
+    let timer = |due_ms| core.keys.timer(&run.id, due_ms);
     let mut shared = run.shared.lock();
-    shared.done.extend(
-        done.into_iter()
-            .filter_map(|(key, value)| Some((scope(&key)?, value))),
-    );
+    for (key, value) in done {
+        if let Some(scope) = scope(&key) {
+            shared.ledger.enter(&scope, key);
+            shared.done.insert(scope, value);
+        }
+    }
     for (key, value) in attempts {
         if let Some(scope) = scope(&key) {
-            shared
-                .attempts
-                .insert(scope, decode(&key, &value).map_err(Halt::Store)?);
+            let attempts: AttemptsRecord = decode(&key, &value).map_err(Halt::Store)?;
+            if attempts.timer {
+                shared.ledger.enter(&scope, timer(attempts.due_ms));
+            }
+            shared.ledger.enter(&scope, key);
+            shared.attempts.insert(scope, attempts);
+        }
+    }
+    for (key, value) in positions {
+        if let Some(scope) = scope(&key) {
+            let position = Position::read(value)
+                .map_err(|error| Halt::undecodable("the position of an async block", error))?;
+            for due_ms in timers_of(&position.state.operation) {
+                shared.ledger.enter(&scope, timer(due_ms));
+            }
+            shared.ledger.enter(&scope, key);
+            shared.positions.insert(scope, position);
         }
     }
     Ok(())

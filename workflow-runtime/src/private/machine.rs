@@ -241,6 +241,11 @@ pub fn run<T>(code: Pin<&mut (dyn Future<Output = T> + '_)>) -> Option<T> {
     }
 }
 
+/// Stands for a value of the marker's type in code that never runs.
+pub fn unwitness<T>(_: &PhantomData<T>) -> T {
+    never()
+}
+
 /// Stands for a value in code that never runs.
 pub fn never<T>() -> T {
     unreachable!("code that exists for its types was run")

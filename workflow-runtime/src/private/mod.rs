@@ -21,10 +21,14 @@ pub use self::loops::{
     Counter, Cursor, IntoRangeLoop, ItemsKind, ItemsLoop, ItemsStart, LoopItem, LoopState, Ordered,
     OrderedMut, RangeKind, RangeLoop, RangeStart,
 };
-pub use self::machine::{Codec, Join, Point, Stored, Variables, enter, go, never, run};
+pub use self::machine::{Codec, Join, Point, Stored, Variables, enter, go, never, run, unwitness};
 pub use self::output::{
     AnyChildFailure, AnyFailure, AnyOutput, ErrorChildFailure, ErrorFailure, Fails, Fallible, OpaqueOutput,
     Output, ResultOutput, retryable,
+};
+pub use crate::block::{
+    BlockCode, Captured, CapturedVariable, Captures, Code, CodeSlot, OwnedCapture, ReferenceCaptured,
+    ValueCaptured,
 };
 pub use crate::child::AwaitedChild;
 pub use crate::context::Saver;

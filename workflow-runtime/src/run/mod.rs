@@ -6,6 +6,7 @@
 //! Invariant: as long as any line has something to do, the instance's ready record is in the store. It is removed only
 //! under the value that was last read, which every message changes.
 
+mod ledger;
 mod messages;
 mod outside;
 mod waiting;
@@ -26,11 +27,11 @@ use crate::engine::early;
 use crate::engine::hot::{Hot, Verb};
 use crate::engine::start::StartError;
 use crate::halt::Halt;
-use crate::join::timers_of;
 use crate::keys::{self, Kind};
-use crate::record::{self, AttemptsRecord, ChildEnd, GivenRecord, MessageRecord, StateRecord};
+use crate::record::{self, AttemptsRecord, ChildEnd, GivenRecord, MessageRecord, Position};
 use crate::store::{self, Batch, Condition, Verdict, Write};
 
+pub(crate) use self::ledger::Ledger;
 pub(crate) use self::outside::{Answer, Outbox};
 pub(crate) use self::waiting::Lines;
 
@@ -54,6 +55,9 @@ pub struct Run {
     pub(crate) obsolete: Vec<Bytes>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) scope: Scope,
+    /// The steps of the lines whose blocks this line is in, outermost first.
+    pub(crate) above: Arc<[u64]>,
+    /// Where this line's state stands.
     pub(crate) state_key: Bytes,
     ready_key: Bytes,
 }
@@ -69,7 +73,7 @@ impl Scope {
         Scope(path)
     }
 
-    fn above(&self) -> Self {
+    pub(crate) fn above(&self) -> Self {
         let mut path = self.0.clone();
         path.pop();
         Scope(path)
@@ -142,6 +146,14 @@ pub(crate) struct SharedState {
     pub(crate) has_children: bool,
     /// Failed attempts of pending tasks.
     pub(crate) attempts: BTreeMap<Scope, AttemptsRecord>,
+    /// Where blocks stood when the instance was loaded, until their lines go on.
+    pub(crate) positions: BTreeMap<Scope, Position>,
+    /// The large values that these positions refer to.
+    pub(crate) sides: BTreeMap<u32, Bytes>,
+    /// The number of the next large value that gets a record of its own.
+    pub(crate) next_side: u32,
+    /// What the lines below the main one may have in the store.
+    pub(crate) ledger: Ledger,
     /// Lines that have not ended.
     lines: usize,
     /// Lines that wait for something outside of the instance, with the time at which they go on by themselves.
@@ -161,6 +173,10 @@ impl Default for SharedState {
             done: BTreeMap::new(),
             has_children: false,
             attempts: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            sides: BTreeMap::new(),
+            next_side: 0,
+            ledger: Ledger::default(),
             lines: 1,
             waiting: Vec::new(),
             idle: false,
@@ -202,6 +218,7 @@ impl Run {
             obsolete: Vec::new(),
             shared: Arc::default(),
             scope: Scope::default(),
+            above: Arc::default(),
             state_key,
             ready_key,
         }
@@ -223,9 +240,33 @@ impl Run {
             obsolete: Vec::new(),
             shared: self.shared.clone(),
             scope: self.scope.branch(index),
+            above: self.above.clone(),
             state_key: self.state_key.clone(),
             ready_key: self.ready_key.clone(),
         }
+    }
+
+    /// The line of the block that this line awaits: it has steps and a state of its own.
+    pub(crate) fn block(&self) -> Self {
+        let mut line = self.branch(0);
+        line.above = self.above.iter().copied().chain([self.step]).collect();
+        line.step = 0;
+        line.fresh = false;
+        line.state_key = self
+            .core
+            .keys
+            .scoped(Kind::Position, &self.id, &line.scope.bytes());
+        line
+    }
+
+    /// This line among all that the instance has ever had, in text; empty for the main line.
+    pub(crate) fn line(&self) -> String {
+        let mut line = self.scope.to_string();
+        for step in self.above.iter().rev() {
+            line.push('@');
+            line.push_str(&step.to_string());
+        }
+        line
     }
 
     pub(crate) fn attempts_key(&self) -> Bytes {
@@ -275,7 +316,8 @@ impl Run {
     pub(crate) fn retried_ms(&self) -> Option<u64> {
         let shared = self.shared.lock();
         let main = shared.attempts.get(&Scope::default());
-        main.filter(|attempts| attempts.step == self.step)?.retried_ms
+        let step = self.above.first().copied().unwrap_or(self.step);
+        main.filter(|attempts| attempts.step == step)?.retried_ms
     }
 
     // Batches.
@@ -304,7 +346,19 @@ impl Run {
 
     /// Commits a batch that leaves the instance ready, or waiting for something outside of it. An instance that waits
     /// must not miss a message: the ready record, which a sender changes, is removed only if it is as it was read.
-    pub(crate) async fn commit_ready(&mut self, mut batch: Batch, stays_ready: bool) -> Result<(), Halt> {
+    pub(crate) async fn commit_ready(&mut self, batch: Batch, stays_ready: bool) -> Result<(), Halt> {
+        self.enter(&batch);
+        let deletes = batch.writes.iter().filter_map(|write| match write {
+            Write::Delete(key) => Some(key.clone()),
+            Write::Put(..) => None,
+        });
+        let deleted: Vec<Bytes> = deletes.collect();
+        self.commit_and_stay(batch, stays_ready).await?;
+        self.strike(&deleted);
+        Ok(())
+    }
+
+    async fn commit_and_stay(&mut self, mut batch: Batch, stays_ready: bool) -> Result<(), Halt> {
         let guard = batch.conditions.len();
         let stays_ready = stays_ready || self.starting.as_ref().is_some_and(|starting| starting.tells);
         let removed: Vec<Bytes> = self.taken_in(&batch);
@@ -523,28 +577,11 @@ impl Run {
 
     /// The instance ends in the middle of a step: what the step has in the store goes with it.
     pub(crate) async fn sweep(&mut self) -> Result<(), store::Error> {
-        for kind in [Kind::Branch, Kind::Attempts, Kind::Side] {
-            let records = self
-                .core
-                .read_all(self.core.keys.numbered_range(kind, &self.id))
-                .await?;
-            self.obsolete.extend(records.into_iter().map(|(key, _)| key));
-        }
-        // A branch that was dropped may have a write on its way that the scan did not see.
-        let branches: Vec<Scope> = self.shared.lock().attempts.keys().cloned().collect();
-        for scope in branches {
-            self.obsolete.push(self.at(&scope).attempts_key());
-        }
-        self.obsolete.push(self.core.keys.of(Kind::Given, &self.id));
-        let state = self.core.read_one(&self.state_key).await?;
-        if let Some(state) = state.and_then(|state| StateRecord::read(state).ok()) {
-            let timers = timers_of(&state.operation);
-            self.obsolete.extend(
-                timers
-                    .into_iter()
-                    .map(|due_ms| self.core.keys.timer(&self.id, due_ms)),
-            );
-        }
+        let stored = self.core.step_records(&self.id).await?;
+        self.obsolete.extend(stored);
+        // A line that was dropped may have a batch on its way.
+        let left = self.shared.lock().ledger.keys();
+        self.obsolete.extend(left);
         Ok(())
     }
 

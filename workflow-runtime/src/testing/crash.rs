@@ -544,7 +544,14 @@ async fn leftovers(memory: &MemoryStore) -> usize {
         count += found.iter().flatten().count();
     }
     let timers = keys.range(keys.shard(&id), Kind::Timer);
-    let ranges = [Kind::Side, Kind::Message].map(|kind| keys.numbered_range(kind, &id));
+    let numbered = [
+        Kind::Side,
+        Kind::Message,
+        Kind::Position,
+        Kind::Branch,
+        Kind::Attempts,
+    ];
+    let ranges = numbered.map(|kind| keys.numbered_range(kind, &id));
     for range in ranges.into_iter().chain([timers]) {
         count += memory.scan(range, usize::MAX).await.unwrap_or_default().len();
     }

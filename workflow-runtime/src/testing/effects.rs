@@ -11,6 +11,8 @@ use crate::TaskContext;
 pub struct Effect {
     /// The step of the instance, and the attempt; `None` when it was noted without a task's context.
     place: Option<(u64, u32)>,
+    /// The branch that took the step.
+    line: String,
     text: String,
 }
 
@@ -22,7 +24,8 @@ impl Effect {
 
     /// Whether both belong to one execution of one task (which may have had several attempts).
     fn is_of_same_task(&self, other: &Effect) -> bool {
-        matches!((self.place, other.place), (Some((one, _)), Some((two, _))) if one == two)
+        self.line == other.line
+            && matches!((self.place, other.place), (Some((one, _)), Some((two, _))) if one == two)
     }
 }
 
@@ -70,6 +73,7 @@ impl EffectLog {
     pub fn record(&self, context: &TaskContext, text: impl Into<String>) {
         self.lock().push(Effect {
             place: Some((context.step, context.attempt)),
+            line: context.scope.clone(),
             text: text.into(),
         });
     }
@@ -78,6 +82,7 @@ impl EffectLog {
     pub fn note(&self, text: impl Into<String>) {
         self.lock().push(Effect {
             place: None,
+            line: String::new(),
             text: text.into(),
         });
     }
@@ -170,6 +175,7 @@ mod tests {
     fn effects(texts: &str) -> Vec<Effect> {
         let effect = |text: &str| Effect {
             place: text[..1].parse().ok().map(|step| (step, 1)),
+            line: String::new(),
             text: text[1..].to_owned(),
         };
         texts.split_whitespace().map(effect).collect()

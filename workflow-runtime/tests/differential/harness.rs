@@ -14,10 +14,14 @@ macro_rules! both {
     ($([$($call:ident $arguments:tt),*] async fn $name:ident $parameters:tt -> $output:ty { $($body:tt)* })*) => {
         mod plain {
             use super::*;
+            #[allow(unused_imports)]
+            use futures_util::future::join_all;
             $(pub async fn $name $parameters -> $output { $($body)* })*
         }
         mod durable {
             use super::*;
+            #[allow(unused_imports)]
+            use workflow_runtime::join_all;
             $(#[workflow_runtime::workflow] pub async fn $name $parameters -> $output { $($body)* })*
         }
         $(

@@ -23,6 +23,7 @@ mod tasks;
     reason = "the cases exercise unusual code on purpose"
 )]
 mod cases {
+    mod concurrency;
     mod control;
     mod evaluation;
     mod loops;

@@ -131,6 +131,20 @@ pub async fn pair2(n: u32) -> Result<(u32, u32), String> {
     log(format!("pair2 {n}"));
     Ok((n, 2))
 }
+/// Without an effect.
+#[task]
+pub async fn calm(n: u32) -> u32 {
+    n * 2
+}
+/// Without an effect.
+#[task]
+pub async fn odd(n: u32) -> Result<u32, String> {
+    if n % 2 == 1 {
+        Ok(n / 2 + 1)
+    } else {
+        Err(format!("{n} is even"))
+    }
+}
 
 thread_local! {
     static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };

@@ -11,6 +11,7 @@
 
 #[macro_use]
 mod support;
+mod blocks;
 mod chaos;
 mod concurrency;
 mod engine;

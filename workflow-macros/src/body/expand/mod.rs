@@ -26,6 +26,7 @@
 //! function, or an enum with a type parameter per state, costs the square of it and more). The stages stand in source
 //! order, so types are inferred from top to bottom as in the source.
 
+mod blocks;
 mod points;
 mod sequences;
 mod stages;
@@ -37,20 +38,37 @@ use quote::{quote, quote_spanned};
 use syn::Type;
 
 use super::Compiled;
+use super::blocks::AsyncBlock;
 use super::graph::Graph;
 use super::ir::{BindingId, BindingKind, Bindings, Body, StateId, StateKind};
 use super::liveness::Liveness;
 
-pub(crate) fn expand(body: &Body, graph: &Graph, live: &Liveness, output: &Type) -> Compiled {
-    let expander = Expander::new(body, graph, live, output);
-    let points = expander
-        .points
-        .keys()
-        .map(|number| body.points[*number].name.clone())
-        .collect();
+/// What it is that is emitted.
+pub(crate) enum Form<'a> {
+    /// The statements of a workflow's `step` function.
+    Workflow { output: &'a Type },
+    /// The code of an `async` block, whose output's type nobody has written down.
+    Block(&'a AsyncBlock),
+}
+
+/// The code of a block that stands in the body.
+pub(crate) struct Machine<'a> {
+    pub(crate) block: &'a AsyncBlock,
+    pub(crate) step: TokenStream,
+}
+
+pub(crate) fn expand(
+    body: &Body,
+    graph: &Graph,
+    live: &Liveness,
+    form: &Form<'_>,
+    machines: &[Machine<'_>],
+) -> Compiled {
+    let expander = Expander::new(body, graph, live, form, machines);
+    let step = expander.step();
     Compiled {
-        points,
-        step: expander.step(),
+        points: expander.point_names(),
+        step: expander.fill_blocks(step),
     }
 }
 
@@ -58,7 +76,10 @@ struct Expander<'a> {
     body: &'a Body,
     graph: &'a Graph,
     live: &'a Liveness,
-    output: &'a Type,
+    form: &'a Form<'a>,
+    /// The output's type, as far as it is written down.
+    output: Type,
+    machines: &'a [Machine<'a>],
     /// Reachable points, by the number they had in lowering, and their final numbers.
     points: BTreeMap<usize, usize>,
     /// The number of each stage: 0 for the start, one more than the point's number for points, then the joins.
@@ -87,7 +108,13 @@ fn hidden(name: &str) -> Ident {
 }
 
 impl<'a> Expander<'a> {
-    fn new(body: &'a Body, graph: &'a Graph, live: &'a Liveness, output: &'a Type) -> Self {
+    fn new(
+        body: &'a Body,
+        graph: &'a Graph,
+        live: &'a Liveness,
+        form: &'a Form<'a>,
+        machines: &'a [Machine<'a>],
+    ) -> Self {
         let mut points = BTreeMap::new();
         let mut first_point = BTreeMap::new();
         for state in &graph.stages {
@@ -124,7 +151,9 @@ impl<'a> Expander<'a> {
             body,
             graph,
             live,
-            output,
+            form,
+            output: Self::output_of(form, body),
+            machines,
             points,
             numbers,
             constants,
@@ -133,19 +162,28 @@ impl<'a> Expander<'a> {
         }
     }
 
+    fn point_names(&self) -> Vec<String> {
+        self.points
+            .keys()
+            .map(|number| self.body.points[*number].name.clone())
+            .collect()
+    }
+
     fn step(&self) -> TokenStream {
         let items = &self.body.items;
         let entries = self.graph.stages.iter().map(|id| self.entry(*id));
-        let machine = self.machine();
+        let (machine, blocks) = self.machine();
         let checks = self.checks();
         let keepers = self.keepers();
         let codecs = self.codecs();
+        let blocks = self.block_witnesses(&blocks);
         quote_spanned! {Span::mixed_site()=>
             #(#items)*
+            #blocks
             #keepers
             #codecs
             #(#entries)*
-            return #machine;
+            #machine
             #checks
         }
     }

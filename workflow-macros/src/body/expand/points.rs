@@ -201,11 +201,13 @@ impl Expander<'_> {
                 #(#checks)*
             })
         });
+        let captures = self.capture_checks();
         quote_spanned! {Span::mixed_site()=>
             #[allow(unreachable_code, unused_imports)]
             {
                 use ::workflow_runtime::__private::{ReferenceKept as _, ValueKept as _};
                 #(#checks)*
+                #captures
             };
         }
     }

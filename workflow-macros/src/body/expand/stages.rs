@@ -4,31 +4,66 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 
 use super::super::ir::{LoopItem, StateId, StateKind};
-use super::{Expander, Scope, hidden};
+use super::{Expander, Form, Scope, hidden};
 
 impl Expander<'_> {
-    /// Runs the stage where the context is.
-    pub(super) fn machine(&self) -> TokenStream {
+    /// Runs the stage where the context is. The answer also tells which blocks stand in the stages.
+    pub(super) fn machine(&self) -> (TokenStream, Vec<usize>) {
         let context = &self.context;
         let describe = self.describe();
-        let stages = self.graph.stages.iter().map(|id| self.stage(*id));
-        quote_spanned! {Span::mixed_site()=>
-            match #context.stage(<Self as ::workflow_runtime::Workflow>::POINTS) {
-                #(#stages)*
-                ::workflow_runtime::__private::DESCRIBE => {
-                    #describe
-                    ::core::option::Option::None
-                }
-                _ => {
-                    #context.stop(::workflow_runtime::__private::Halt::no_such_point());
-                    ::core::option::Option::None
-                }
-            }
+        let mut blocks = Vec::new();
+        let mut arms = Vec::new();
+        for id in &self.graph.stages {
+            let stage = self.stage(*id);
+            let behind = self.block_arms(&stage, &mut blocks);
+            arms.extend([stage, behind]);
         }
+        let arms = quote_spanned! {Span::mixed_site()=>
+            #(#arms)*
+            ::workflow_runtime::__private::DESCRIBE => {
+                #describe
+                ::core::option::Option::None
+            }
+            _ => {
+                #context.stop(::workflow_runtime::__private::Halt::no_such_point());
+                ::core::option::Option::None
+            }
+        };
+        let points = match self.form {
+            Form::Workflow { .. } => quote!(<Self as ::workflow_runtime::Workflow>::POINTS),
+            Form::Block(_) => {
+                let names = self.point_names();
+                quote!(&[#(#names),*])
+            }
+        };
+        if blocks.is_empty() {
+            let machine =
+                quote_spanned!(Span::mixed_site()=> return match #context.stage(#points) { #arms };);
+            return (machine, blocks);
+        }
+        // To describe itself the code passes by its blocks first.
+        let first = self.graph.stages.len();
+        let last = first + blocks.len();
+        let machine = quote_spanned! {Span::mixed_site()=>
+            let mut __stage = match #context.stage(#points) {
+                ::workflow_runtime::__private::DESCRIBE => #first,
+                __stage => __stage,
+            };
+            loop {
+                if __stage == #last {
+                    __stage = ::workflow_runtime::__private::DESCRIBE;
+                }
+                return match __stage { #arms };
+            }
+        };
+        (machine, blocks)
     }
 
     /// The first stage is entered with the workflow's input.
     fn start(&self, id: StateId) -> TokenStream {
+        if let Form::Block(_) = self.form {
+            return self.stored_captures(id);
+        }
         let input = hidden("__input");
         let (context, label) = (&self.context, self.label());
         let variables = self
@@ -84,7 +119,7 @@ impl Expander<'_> {
             }
         };
         let code = self.seq(info.body, scope);
-        let output = self.output;
+        let returned = self.returned();
         let label = self.label();
         let context = &self.context;
         let items = items.iter().map(|LoopItem { pat, item, .. }| {
@@ -99,7 +134,7 @@ impl Expander<'_> {
         quote_spanned! {Span::mixed_site()=>
             #number => {
                 let __code = async move {
-                    if false { return ::workflow_runtime::__private::never::<#output>(); }
+                    if false { return #returned; }
                     #label: { #enter #(#deferred)* #(#items)* #code }
                     ::core::future::pending().await
                 };

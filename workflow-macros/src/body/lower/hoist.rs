@@ -3,6 +3,7 @@
 use syn::visit::{self, Visit};
 use syn::{Attribute, BinOp, Expr, UnOp};
 
+use super::super::blocks::MARKER;
 use super::super::flow;
 
 /// Whether evaluating `expr` after `later` instead of before it makes no difference: it has no effect, and nothing in
@@ -120,7 +121,7 @@ pub(super) fn compares(op: &BinOp) -> bool {
     )
 }
 
-pub(super) fn assigns(op: &BinOp) -> bool {
+pub(crate) fn assigns(op: &BinOp) -> bool {
     matches!(
         op,
         BinOp::AddAssign(_)
@@ -169,10 +170,12 @@ pub(super) fn point_name(base: &Expr) -> String {
             Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Paren(_) => {
                 point_name(&call.receiver)
             }
+            Expr::Macro(expr) if expr.mac.path.is_ident(MARKER) => point_name(&call.receiver),
             _ => call.method.to_string(),
         },
         Expr::Path(path) => last_segment(&path.path),
         Expr::Struct(expr) => last_segment(&expr.path),
+        Expr::Macro(expr) if expr.mac.path.is_ident(MARKER) => "block".to_owned(),
         Expr::Macro(expr) => last_segment(&expr.mac.path),
         Expr::Paren(inner) => point_name(&inner.expr),
         Expr::Group(inner) => point_name(&inner.expr),

@@ -7,7 +7,7 @@ mod expr;
 mod hoist;
 mod jumps;
 
-pub(crate) use hoist::attrs_mut as expression_attributes;
+pub(crate) use hoist::{assigns, attrs_mut as expression_attributes};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -49,12 +49,14 @@ pub(crate) struct Revisions {
     pub(crate) apart: BTreeSet<String>,
 }
 
-/// A parameter of the workflow.
+/// A parameter of the workflow, or a capture of a block.
+#[derive(Clone)]
 pub(crate) struct Param {
     /// The field of the input that holds it.
     pub(crate) field: Ident,
     pub(crate) pat: Pat,
-    pub(crate) ty: Type,
+    /// The type that is written down for it.
+    pub(crate) ty: Option<Type>,
 }
 
 pub(super) struct Lowerer<'a> {
@@ -116,7 +118,7 @@ impl Lowerer<'_> {
                 BindingKind::Temporary
             };
             let id = self.new_binding(param.field.clone(), mutable, kind);
-            self.body.bindings[id.0].ty = Some(param.ty.clone());
+            self.body.bindings[id.0].ty.clone_from(&param.ty);
             let name = flow::text(&param.field);
             if self.revisions.renamed.contains(&id.0) {
                 let to = format!("__{}_{}", id.0, name.trim_start_matches('_'));
