@@ -9,8 +9,11 @@ mod crash;
 #[cfg(target_os = "linux")]
 #[path = "store/disk.rs"]
 mod disk;
+#[path = "store/engines.rs"]
+mod engines;
 #[path = "store/folder.rs"]
 mod folder;
 #[cfg(unix)]
 #[path = "store/idle.rs"]
 mod idle;
+mod suite;

@@ -15,6 +15,8 @@ mod memory;
 #[cfg(feature = "embedded")]
 mod overlay;
 mod random;
+#[cfg(feature = "tikv")]
+mod tikv;
 
 use std::fmt;
 use std::future::Future;
@@ -29,6 +31,8 @@ pub use clock::{Clock, ManualClock, WallClock};
 pub use embedded::{Durability, EmbeddedStore, EmbeddedStoreBuilder};
 pub use faults::{FaultPlan, FaultyStore};
 pub use memory::MemoryStore;
+#[cfg(feature = "tikv")]
+pub use tikv::{TikvStore, TikvStoreBuilder};
 
 /// The longest key that every store takes, in bytes. The shortest has one byte.
 pub const MAX_KEY_BYTES: usize = 4096;
@@ -153,6 +157,9 @@ pub enum Error {
     /// The store cannot serve now, and may again later (disk full, input/output error, network).
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// A setting of the store is wrong; the text names it, the rule and what to write instead.
+    #[error("{0}")]
+    Settings(String),
     /// Another process holds the store.
     #[error(
         "the store at `{path}` is in use by {holder}; stop that process, or give this one another folder"
