@@ -118,6 +118,26 @@ pub(super) fn add(
     Ok(Some((condition, writes)))
 }
 
+/// Looks at the messages of an id that no instance has: removes them if their time is over, and otherwise sees to it that
+/// they are looked at then.
+pub(super) async fn look(core: &Core, id: &InstanceId) -> Result<(), Error> {
+    let key = core.keys.of(Kind::Early, id);
+    let early = core.read_one(&key).await?;
+    let early: Option<EarlyRecord> = early.map(|value| decode(&key, &value)).transpose()?;
+    match early {
+        Some(early) if early.expires_ms > core.now_ms() => {
+            core.timers.add(core.keys.shard(id), early.expires_ms);
+            let conditions = vec![Condition::Absent(core.keys.of(Kind::Instance, id))];
+            let writes = vec![Write::Delete(core.keys.of(Kind::Ready, id))];
+            // An instance that was started at this moment sees to itself.
+            let _ = core.deliver(id, conditions, writes).await;
+            Ok(())
+        }
+        Some(_) => remove(core, id, true).await.map(|_| ()),
+        None => Ok(()),
+    }
+}
+
 /// Removes the messages of an id that no instance has; with `expired_only`, if their time is over.
 pub(super) async fn remove(core: &Core, id: &InstanceId, expired_only: bool) -> Result<bool, Error> {
     let key = core.keys.of(Kind::Early, id);
@@ -131,6 +151,7 @@ pub(super) async fn remove(core: &Core, id: &InstanceId, expired_only: bool) -> 
     let mut writes = vec![
         Write::Delete(key.clone()),
         Write::Delete(core.keys.timer(id, early.expires_ms)),
+        Write::Delete(core.keys.of(Kind::Ready, id)),
     ];
     writes.extend(removals(core, id).await?);
     let conditions = vec![

@@ -511,7 +511,7 @@ async fn clean_up(core: &Arc<Core>, hot: &Hot, id: &InstanceId, outcome: Option<
                     .extend([Condition::Absent(key), Condition::Absent(instance)]);
             }
             _ => {
-                let _ = early::remove(core, id, true).await;
+                let _ = early::look(core, id).await;
                 return;
             }
         }

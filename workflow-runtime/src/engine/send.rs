@@ -31,7 +31,7 @@ use crate::{Signal, Update};
 /// How often a message whose instance changes at the same moment is sent again.
 const TRIES: usize = 16;
 
-/// The time between two looks for a reply that another node gives.
+/// The time between two looks for a reply that another node may give.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Why a message was not accepted.
@@ -362,8 +362,13 @@ impl Outgoing {
             let mut conditions = vec![Condition::Absent(keys[0].clone()), condition];
             let message = core.keys.message(id, now_ms, core.next_message());
             let record = MessageRecord::signal(self.name.clone(), payload.clone());
-            let mut writes = vec![Write::Put(message, record::encode(&record))];
+            let mut writes = vec![Write::Put(message.clone(), record::encode(&record))];
             writes.extend(early);
+            let elsewhere = core.leases.of(id).is_none();
+            if elsewhere {
+                // The node that has the shard learns of the timer.
+                core.ready(id, keys::nonce(&message), &mut writes);
+            }
             if let Some(request) = request {
                 conditions.push(Condition::Absent(request.clone()));
                 writes.push(Write::Put(request, Bytes::new()));
@@ -371,6 +376,9 @@ impl Outgoing {
             match core.deliver(id, conditions, writes).await {
                 Ok(()) => {
                     core.timers.add(core.keys.shard(id), expires_ms);
+                    if elsewhere {
+                        core.wake(id);
+                    }
                     return Ok(true);
                 }
                 Err(Undelivered::Fenced) => return Err(SignalError::Fenced),
@@ -511,13 +519,9 @@ async fn reply(core: &Core, id: &InstanceId, key: &Bytes) -> Result<Reply, Updat
         if core.gate.is_stopped() {
             return Err(UpdateError::EngineEnded);
         }
-        // Another node answers: it tells of the end, and the store is asked for the reply.
-        let elsewhere = core.membership.as_ref().filter(|_| core.leases.of(id).is_none());
-        if let Some(membership) = elsewhere {
-            membership.watch(core.keys.shard(id), id);
-        }
+        // Another node may answer, or end the instance: the store is asked.
         let pause = async {
-            match elsewhere {
+            match &core.membership {
                 Some(_) => tokio::time::sleep(ASK_AGAIN).await,
                 None => std::future::pending().await,
             }

@@ -81,7 +81,30 @@ pub(crate) async fn endless() {
     stubborn().await;
 }
 
-workflows! { pub(crate) App { steps, napping, family, endless } }
+#[update(reply = u64)]
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Add(pub(crate) u64);
+
+/// Adds up, and tells the sum to everybody who adds.
+#[workflow]
+pub(crate) async fn tally(count: u64) -> u64 {
+    let mut sum = 0;
+    let mut seen = 0;
+    while seen < count {
+        publish!(sum);
+        select! {
+            (add, responder) = receive_update::<Add>() => {
+                sum += add.0;
+                responder.respond(sum);
+            },
+            note = receive::<Note>() => sum += note.0,
+        }
+        seen += 1;
+    }
+    sum
+}
+
+workflows! { pub(crate) App { steps, napping, family, endless, tally } }
 
 /// The way of one node to the store.
 #[derive(Debug, Clone)]
