@@ -129,6 +129,7 @@ async fn look(core: &Arc<Core>) -> Result<bool, store::Error> {
     }
     super::orphans::look_at_messages(core, membership).await?;
     changed |= look_for_ends(core).await?;
+    changed |= look_for_replies(core).await?;
     Ok(changed)
 }
 
@@ -155,21 +156,9 @@ async fn look_through(core: &Arc<Core>, shard: u16) -> Result<(), store::Error> 
 pub(super) fn look_at(core: &Arc<Core>, id: &InstanceId, ready: &Bytes) {
     match core.hot.get(id) {
         Some(hot) if hot.knows_ready(ready) => {}
-        Some(_) => reread(core, id),
+        Some(_) => core.look_again(id),
         None => runner::activate(core, id.clone(), false),
     }
-}
-
-/// An instance in memory reads its orders and messages again.
-fn reread(core: &Arc<Core>, id: &InstanceId) {
-    let (core, id) = (core.clone(), id.clone());
-    tokio::spawn(async move {
-        if let Some(hot) = core.hot.get(&id) {
-            // Orders that cannot be read now are read at the next look: the instance still does not know the record.
-            let _ = runner::read_orders(&core, &hot, &id).await;
-        }
-        core.wake(&id);
-    });
 }
 
 /// Tells those who wait here how instances have ended that other nodes run.
@@ -197,6 +186,23 @@ async fn look_for_ends(core: &Arc<Core>) -> Result<bool, store::Error> {
     Ok(any)
 }
 
+/// Tells those who wait here of the replies to updates that other nodes have given.
+async fn look_for_replies(core: &Arc<Core>) -> Result<bool, store::Error> {
+    let mut any = false;
+    for keys in core.asked_for().chunks(PAGE) {
+        let found = core.store.get(keys).await?;
+        for (key, value) in keys.iter().zip(found) {
+            let Some(value) = value else { continue };
+            let record: crate::record::UpdateRecord = crate::engine::core::decode(key, &value)?;
+            if record.reply.is_some() {
+                any = true;
+                core.announce_reply(key, &record);
+            }
+        }
+    }
+    Ok(any)
+}
+
 /// A hint from another node.
 pub(super) fn receive(core: &Arc<Core>, hint: Hint) {
     let Some(membership) = &core.membership else {
@@ -204,10 +210,8 @@ pub(super) fn receive(core: &Arc<Core>, hint: Hint) {
     };
     match hint {
         Hint::Instance { id } => {
-            if core.hot.contains(&id) {
-                reread(core, &id);
-            } else if core.leases.of(&id).is_some() {
-                runner::activate(core, id, false);
+            if core.hot.contains(&id) || core.leases.of(&id).is_some() {
+                core.look_again(&id);
             }
         }
         Hint::Watch { id, address } => {

@@ -315,6 +315,14 @@ impl Core {
         }
     }
 
+    /// The updates for whose replies somebody here waits, by their keys, in a fixed order.
+    pub(crate) fn asked_for(&self) -> Vec<Bytes> {
+        let askers = self.askers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys: Vec<Bytes> = askers.keys().cloned().collect();
+        keys.sort();
+        keys
+    }
+
     /// Removes the entry of an update for whose reply nobody waits any more.
     pub(crate) fn forget_asker(&self, update: &Bytes) {
         let mut askers = self.askers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -94,7 +94,33 @@ impl Core {
         self.wake_elsewhere(id);
     }
 
-    /// The same, for an instance that this engine may not have.
+    /// Somebody else may have written for an instance: one in memory reads its orders and messages again, any other one is
+    /// loaded if it is this engine's.
+    pub(crate) fn look_again(self: &Arc<Self>, id: &InstanceId) {
+        let (core, id) = (self.clone(), id.clone());
+        tokio::spawn(async move {
+            let mut failures = 0;
+            while let Some(hot) = core.hot.get(&id) {
+                if runner::read_orders(&core, &hot, &id).await.is_ok() {
+                    break;
+                }
+                failures += 1;
+                if hot.lease.gate.wait_for_store(failures).await.is_err() {
+                    return;
+                }
+            }
+            if let Ok(Some(outcome)) = core.read_outcome(&id).await
+                && !outcome.end.is_open()
+            {
+                core.announce(&id, &outcome);
+            }
+            if !core.hot.tell(&id) {
+                runner::activate(&core, id, false);
+            }
+        });
+    }
+
+    /// As [`wake`](Core::wake), for an instance that this engine may not have.
     pub(crate) fn wake_elsewhere(self: &Arc<Self>, id: &InstanceId) {
         let Some(membership) = &self.membership else {
             return;

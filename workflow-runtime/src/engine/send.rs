@@ -526,6 +526,11 @@ async fn reply(core: &Core, id: &InstanceId, key: &Bytes) -> Result<Reply, Updat
                 None => std::future::pending().await,
             }
         };
+        if let Some(membership) = &core.membership
+            && core.leases.of(id).is_none()
+        {
+            membership.watch(core.keys.shard(id), id);
+        }
         tokio::select! {
             biased;
             () = pause => {}

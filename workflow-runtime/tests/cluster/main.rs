@@ -3,4 +3,6 @@
 
 mod membership;
 mod messages;
+mod simulation;
 mod support;
+mod upgrade;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -109,10 +109,12 @@ workflows! { pub(crate) App { steps, napping, family, endless, tally } }
 /// The way of one node to the store.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
-    store: MemoryStore,
+    store: Arc<dyn Store>,
     /// What the way does now.
     pub(crate) mode: watch::Sender<Mode>,
     pub(crate) requests: Arc<AtomicU64>,
+    /// How far the time that this node sees is off, in milliseconds.
+    pub(crate) skew_ms: Arc<AtomicI64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,11 +127,12 @@ pub(crate) enum Mode {
 }
 
 impl Link {
-    pub(crate) fn new(store: &MemoryStore) -> Self {
+    pub(crate) fn new(store: impl Store) -> Self {
         Link {
-            store: store.clone(),
+            store: Arc::new(store),
             mode: watch::Sender::new(Mode::Open),
             requests: Arc::default(),
+            skew_ms: Arc::default(),
         }
     }
 
@@ -168,7 +171,10 @@ impl Store for Link {
         Box::pin(self.through(self.store.commit(group)))
     }
     fn now_ms(&self) -> StoreFuture<'_, u64> {
-        Box::pin(self.through(self.store.now_ms()))
+        Box::pin(async move {
+            let now_ms = self.through(self.store.now_ms()).await?;
+            Ok(now_ms.saturating_add_signed(self.skew_ms.load(Ordering::SeqCst)))
+        })
     }
     fn profile(&self) -> CommitProfile {
         self.store.profile()
@@ -187,7 +193,7 @@ pub(crate) async fn node(store: &MemoryStore, name: &str) -> Node {
 }
 
 pub(crate) async fn node_with(store: &MemoryStore, cluster: Cluster) -> Node {
-    let (link, log, stopped) = (Link::new(store), EffectLog::new(), Stopped::default());
+    let (link, log, stopped) = (Link::new(store.clone()), EffectLog::new(), Stopped::default());
     let builder = WorkflowEngine::<App>::builder()
         .store(link.clone())
         .cluster(cluster);
