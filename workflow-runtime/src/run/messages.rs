@@ -26,12 +26,13 @@ impl Run {
                 }
                 shared.removals
             };
-            let read = match self.core.read_messages(&self.id).await {
-                Ok(messages) => self
+            // The ready record first: one that is known then stands for messages that are read here.
+            let read = match self.core.read_one(&self.ready_key).await {
+                Ok(ready) => self
                     .core
-                    .read_one(&self.ready_key)
+                    .read_messages(&self.id)
                     .await
-                    .map(|ready| (messages, ready)),
+                    .map(|messages| (messages, ready)),
                 Err(error) => Err(error),
             };
             match read {

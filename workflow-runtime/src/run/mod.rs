@@ -368,6 +368,11 @@ impl Run {
             match (&shared.ready, stays_ready) {
                 (None, true) => {
                     let value = Bytes::copy_from_slice(&self.core.next_message().to_be_bytes());
+                    // Another node may have written one, with a message that this instance was not told of. One that
+                    // starts has no messages.
+                    if self.core.membership.is_some() && self.starting.is_none() {
+                        batch.conditions.push(Condition::Absent(self.ready_key.clone()));
+                    }
                     batch
                         .writes
                         .push(Write::Put(self.ready_key.clone(), value.clone()));
@@ -386,17 +391,21 @@ impl Run {
                 _ => {}
             }
         }
+        let is_guarded = batch.conditions.len() > guard;
         match self.commit(batch).await? {
             None => {
                 self.forget_taken(&removed);
                 Ok(())
             }
-            Some((index, mut batch)) if index == guard => {
+            Some((index, mut batch)) if index == guard && is_guarded => {
                 // A message came in the meantime: stay ready, and look at it.
                 batch.conditions.truncate(guard);
-                batch
-                    .writes
-                    .retain(|write| !matches!(write, Write::Delete(key) if *key == self.ready_key));
+                batch.writes.retain(|write| match write {
+                    Write::Delete(key) | Write::Put(key, _) => *key != self.ready_key,
+                });
+                if becomes_ready {
+                    self.shared.lock().ready = None;
+                }
                 match self.commit(batch).await? {
                     None => {
                         self.forget_taken(&removed);

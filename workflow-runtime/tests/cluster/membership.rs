@@ -333,17 +333,3 @@ async fn an_engine_alone_and_a_cluster_replace_each_other() {
     balanced(&b, 1).await;
     finish(&b, &ids[1..], 3).await;
 }
-
-#[tokio::test(start_paused = true)]
-async fn updates_are_answered_across_nodes() {
-    let store = memory();
-    let (a, b) = (node(&store, "a").await, node(&store, "b").await);
-    balanced(&a, 2).await;
-    for n in 0..10 {
-        let handle = a.engine.start(counter()).id(format!("c{n}")).await.unwrap();
-        let far = b.engine.handle::<counter>(handle.id().clone());
-        assert_eq!(far.update(Add(2)).await.unwrap(), 2);
-        assert_eq!(handle.update(Add(3)).await.unwrap(), 5);
-        assert_eq!(far.query::<u64>("total").await.unwrap(), 5);
-    }
-}

@@ -395,9 +395,13 @@ impl World {
         sleep(Duration::from_millis(self.draw(60_000))).await;
         let (id, count) = (format!("i{number}"), self.draw(8));
         let is_family = self.draw(3) == 0;
+        let is_dozing = self.draw(2) == 0;
         self.insist(async |engine| {
             if is_family {
                 let start = engine.start(family(count)).id(id.as_str());
+                start.on_existing(ExistingId::ReturnExisting).await.is_ok()
+            } else if is_dozing {
+                let start = engine.start(dozing(count)).id(id.as_str());
                 start.on_existing(ExistingId::ReturnExisting).await.is_ok()
             } else {
                 let start = engine.start(steps(count)).id(id.as_str());
@@ -422,19 +426,28 @@ impl World {
         }
         sleep(Duration::from_millis(self.draw(20_000))).await;
         self.insist(async |engine| {
-            let handle = engine.handle::<steps>(id.clone());
-            handle.signal(Note(1000)).request_id("note").await.is_ok()
+            let sent = if is_dozing {
+                let handle = engine.handle::<dozing>(id.clone());
+                handle.signal(Note(1000)).request_id("note").await
+            } else {
+                let handle = engine.handle::<steps>(id.clone());
+                handle.signal(Note(1000)).request_id("note").await
+            };
+            sent.is_ok()
         })
         .await;
-        self.insist(
-            async |engine| match engine.handle::<steps>(id.clone()).result().await {
-                Ok(sum) => {
-                    assert_eq!(sum, count + 1000, "{id}");
-                    true
-                }
-                Err(_) => false,
-            },
-        )
+        let sum = if is_dozing { 1000 } else { count + 1000 };
+        self.insist(async |engine| {
+            let result = if is_dozing {
+                engine.handle::<dozing>(id.clone()).result().await
+            } else {
+                engine.handle::<steps>(id.clone()).result().await
+            };
+            if let Ok(result) = &result {
+                assert_eq!(*result, sum, "{id}");
+            }
+            result.is_ok()
+        })
         .await;
     }
 

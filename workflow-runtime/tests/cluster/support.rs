@@ -49,6 +49,16 @@ pub(crate) async fn napping(seconds: u64) -> u64 {
     seconds
 }
 
+/// Naps between its steps, and takes a message whenever it comes.
+#[workflow]
+pub(crate) async fn dozing(count: u64) -> u64 {
+    for n in 0..count {
+        sleep("1s").await;
+        step(n).await;
+    }
+    receive::<Note>().await.0
+}
+
 #[workflow]
 pub(crate) async fn family(children: u64) -> u64 {
     let mut handles = Vec::new();
@@ -104,7 +114,7 @@ pub(crate) async fn tally(count: u64) -> u64 {
     sum
 }
 
-workflows! { pub(crate) App { steps, napping, family, endless, tally } }
+workflows! { pub(crate) App { steps, dozing, napping, family, endless, tally } }
 
 /// The way of one node to the store.
 #[derive(Debug, Clone)]
