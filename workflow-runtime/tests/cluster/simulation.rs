@@ -265,13 +265,16 @@ impl Hints for Lossy {
     }
 }
 
+/// A node that is there, and its way to the store.
+type Running = (WorkflowEngine<App>, Link);
+
 struct World {
     plan: Plan,
     audit: Audit,
     hints: InProcessHints,
     log: EffectLog,
     random: RefCell<Random>,
-    nodes: RefCell<Vec<Option<(WorkflowEngine<App>, Link)>>>,
+    nodes: RefCell<Vec<Option<Running>>>,
     begun: Instant,
 }
 
@@ -318,7 +321,7 @@ impl World {
         panic!("node {index} did not start");
     }
 
-    fn take(&self, index: usize) -> Option<(WorkflowEngine<App>, Link)> {
+    fn take(&self, index: usize) -> Option<Running> {
         self.nodes.borrow_mut()[index].take()
     }
 
