@@ -100,7 +100,34 @@ async fn delegating() {
     answer(responder).await;
 }
 
-workflows! { App { cart, forgetful, delegating } }
+/// Answers in a branch, while another one goes on.
+#[workflow]
+async fn branches() -> Result<u64, String> {
+    let (first, second) = join!(
+        async {
+            let (add, responder) = receive_update::<Add>().await;
+            publish!("branch", add.item);
+            responder.respond(vec![add.item.clone()]);
+            price(&add.item).await
+        },
+        async {
+            let mut sum = 0;
+            for n in 0..5 {
+                publish!(n);
+                sum += price("12").await.unwrap_or(0);
+            }
+            let (pay, responder) = receive_update::<Pay>().await;
+            sleep("1s").await;
+            if let Pay::Cash(given) = pay {
+                responder.respond(given + sum);
+            }
+            sum
+        }
+    );
+    Ok(first? + second)
+}
+
+workflows! { App { cart, forgetful, delegating, branches } }
 
 fn add(item: &str) -> Add {
     Add {
@@ -446,4 +473,31 @@ async fn updates_and_published_values_under_crashes() {
             "0"
         ]
     );
+}
+
+/// An answer in a branch is not durable before the removal of its update, whatever the other branch writes meanwhile.
+#[tokio::test(start_paused = true)]
+async fn answers_in_branches_under_crashes() {
+    let seen = everywhere::<App, _>(async |engine, _| {
+        let start = engine
+            .start(branches())
+            .id("one")
+            .on_existing(ExistingId::ReturnExisting);
+        let handle = start.await.map_err(text)?;
+        let paid = handle.update(Pay::Cash(20)).request_id("pay").into_future();
+        let paid = tokio::spawn(paid);
+        let added = handle.update(add("lamp")).request_id("add").await.map_err(text)?;
+        let paid = paid.await.map_err(text)?.map_err(text)?;
+        let result = handle.result().await.map_err(text)??;
+        let branch = handle.query::<String>("branch").await.map_err(text)?;
+        Ok((
+            added,
+            paid,
+            result,
+            branch,
+            handle.query::<u32>("n").await.map_err(text)?,
+        ))
+    })
+    .await;
+    assert_eq!(seen, (vec!["lamp".to_owned()], 30, 14, "lamp".to_owned(), 4));
 }
