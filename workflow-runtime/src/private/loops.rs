@@ -221,7 +221,7 @@ impl ItemsStart {
         I::Item: LoopItem,
     {
         let items: Vec<I::Item> = source.into_iter().collect();
-        let encoded = workflow_model::codec::encode(&items)
+        let encoded = crate::run::Outbox::storing(|| workflow_model::codec::encode(&items))
             .map(bytes::Bytes::from)
             .map_err(|error| error.to_string());
         ItemsLoop {

@@ -127,7 +127,22 @@ async fn branches() -> Result<u64, String> {
     Ok(first? + second)
 }
 
-workflows! { App { cart, forgetful, delegating, branches } }
+/// Collects requests, and answers them one by one.
+#[workflow]
+async fn batched(size: usize) -> u64 {
+    let mut waiting = Vec::new();
+    while waiting.len() < size {
+        waiting.push(receive_update::<Add>().await);
+    }
+    let mut sum = 0;
+    for (add, responder) in waiting {
+        sum += price(&add.item).await.unwrap_or(0);
+        responder.respond(vec![sum.to_string()]);
+    }
+    sum
+}
+
+workflows! { App { cart, forgetful, delegating, branches, batched } }
 
 fn add(item: &str) -> Add {
     Add {
@@ -500,4 +515,24 @@ async fn answers_in_branches_under_crashes() {
     })
     .await;
     assert_eq!(seen, (vec!["lamp".to_owned()], 30, 14, "lamp".to_owned(), 4));
+}
+
+/// Responders are kept: in a variable, and as the items of a loop.
+#[tokio::test(start_paused = true)]
+async fn answers_much_later_under_crashes() {
+    let seen = everywhere::<App, _>(async |engine, _| {
+        let start = engine
+            .start(batched(2))
+            .id("one")
+            .on_existing(ExistingId::ReturnExisting);
+        let handle = start.await.map_err(text)?;
+        let ask = |item: &str| handle.update(add(item)).request_id(item).into_future();
+        let first = tokio::spawn(ask("lamp"));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let second = ask("vase 2").await.map_err(text)?;
+        let first = first.await.map_err(text)?.map_err(text)?;
+        Ok((first, second, handle.result().await.map_err(text)?))
+    })
+    .await;
+    assert_eq!(seen, (vec!["4".to_owned()], vec!["10".to_owned()], 10));
 }
