@@ -12,6 +12,10 @@ macro_rules! documentation {
     )* };
 }
 
+#[cfg(all(doctest, feature = "tikv"))]
+#[doc = include_str!("../../docs/guide/10-tikv.md")]
+mod guide_tikv {}
+
 documentation! {
     readme = "../../README.md";
     guide_getting_started = "../../docs/guide/01-getting-started.md";
