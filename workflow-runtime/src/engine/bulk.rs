@@ -4,6 +4,7 @@
 //! which says how far it is, are one batch: whatever crashes, each instance gets the order once, and asking again goes on
 //! where the last one was.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ const TRIES: u32 = 4;
 
 /// How often a single instance is tried.
 const TRIES_ALONE: u32 = 20;
+
+/// How often in a row the store may be unavailable, with pauses of 10 ms, 20 ms and so on.
+const PATIENCE: u32 = 6;
 
 /// How many more instances than before may be in memory before the order takes a breath.
 const AHEAD: usize = 1000;
@@ -192,11 +196,45 @@ impl Bulk<'_> {
     async fn give(self, order: Order) -> Result<BulkReport, BulkError> {
         let name = self.name?;
         let key = self.core.keys.bulk(&name);
-        let mut progress = Progress::load(self.core, &name, key, order, self.filter).await?;
-        while !progress.record.done {
-            progress.page().await?;
+        let load = || Progress::load(self.core, &name, key.clone(), order.clone(), self.filter.clone());
+        let mut progress = load().await?;
+        let mut failures = 0;
+        loop {
+            let error = match progress.page().await {
+                Ok(()) if progress.record.done => return Ok(progress.record.report),
+                Ok(()) => {
+                    failures = 0;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            // The store may serve again in a moment. What stands in it is read anew, since the page may be written in part.
+            let shard = progress.shard;
+            progress = patiently(error, &mut failures, load).await?;
+            progress.shard = shard;
         }
-        Ok(progress.record.report)
+    }
+}
+
+/// Loads a bulk order again, after a pause, if `error` is one that passes.
+async fn patiently<'a, F>(
+    mut error: BulkError,
+    failures: &mut u32,
+    load: impl Fn() -> F,
+) -> Result<Progress<'a>, BulkError>
+where
+    F: Future<Output = Result<Progress<'a>, BulkError>>,
+{
+    loop {
+        if !matches!(error, BulkError::Store(store::Error::Unavailable(_))) || *failures == PATIENCE {
+            return Err(error);
+        }
+        tokio::time::sleep(Duration::from_millis(10 << *failures)).await;
+        *failures += 1;
+        match load().await {
+            Ok(progress) => return Ok(progress),
+            Err(next) => error = next,
+        }
     }
 }
 
@@ -207,6 +245,8 @@ struct Progress<'a> {
     /// The record as it is stored; `None` before the first write.
     stored: Option<Bytes>,
     record: BulkRecord,
+    /// The shard that is looked at.
+    shard: u16,
     /// Pages without a match since the record was written.
     unnoted: u32,
     /// Instances that were in memory at the begin.
@@ -263,6 +303,7 @@ impl<'a> Progress<'a> {
             key,
             stored,
             record,
+            shard: 0,
             unnoted: 0,
             in_memory: core.hot.count(),
         })
@@ -270,14 +311,26 @@ impl<'a> Progress<'a> {
 
     /// Looks at one page of instances and orders those that match.
     async fn page(&mut self) -> Result<(), BulkError> {
+        if self.record.done {
+            return Ok(());
+        }
+        let position = self.record.position.clone();
+        if let Some(position) = &position {
+            self.shard = self.shard.max(self.core.keys.shard(position));
+        }
         let page = list::page(
             self.core,
             &self.record.filter,
-            self.record.position.as_ref(),
+            self.shard,
+            position.as_ref(),
             PAGE,
         )
         .await?;
         let Some(last) = page.last else {
+            if self.core.keys.shards().contains(&(self.shard + 1)) {
+                self.shard += 1;
+                return Ok(());
+            }
             self.record.done = true;
             let shard = self.record.position.clone();
             return self

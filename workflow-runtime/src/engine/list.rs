@@ -210,42 +210,34 @@ pub(crate) async fn list(core: &Core, filter: ListFilter) -> Result<Page, Error>
 /// Some of the instances of one shard that match, and the last one that was looked at.
 pub(super) struct Looked {
     pub(super) instances: Vec<InstanceSummary>,
-    /// `None` when there are no more.
+    /// `None` when there are no more in the shard.
     pub(super) last: Option<InstanceId>,
 }
 
-/// Looks at the next `size` instances behind `after`, of one shard.
+/// Looks at the next `size` instances of a shard, those behind `after` if it is of this shard.
 pub(super) async fn page(
     core: &Core,
     filter: &ListFilter,
+    shard: u16,
     after: Option<&InstanceId>,
     size: usize,
 ) -> Result<Looked, Error> {
-    let first = after.map_or(0, |id| core.keys.shard(id));
-    for shard in core.keys.shards().skip(usize::from(first)) {
-        let range = core.keys.prefixed(shard, Kind::Instance, &filter.id_prefix);
-        let start = match after {
-            Some(id) if shard == first => range.start.max(keys::after(&core.keys.of(Kind::Instance, id))),
-            _ => range.start,
-        };
-        if start >= range.end {
-            continue;
+    let range = core.keys.prefixed(shard, Kind::Instance, &filter.id_prefix);
+    let start = match after {
+        Some(id) if core.keys.shard(id) == shard => {
+            range.start.max(keys::after(&core.keys.of(Kind::Instance, id)))
         }
-        let found = core.store.scan(start..range.end, size).await?;
-        let Some(last) = found.last().and_then(|(key, _)| core.keys.id_of(key)) else {
-            continue;
-        };
-        let mut instances = summaries(core, found).await?;
-        instances.retain(|summary| filter.wants(summary));
-        return Ok(Looked {
-            instances,
-            last: Some(last),
-        });
-    }
-    Ok(Looked {
-        instances: Vec::new(),
-        last: None,
-    })
+        _ => range.start,
+    };
+    let found = if start < range.end {
+        core.store.scan(start..range.end, size).await?
+    } else {
+        Vec::new()
+    };
+    let last = found.last().and_then(|(key, _)| core.keys.id_of(key));
+    let mut instances = summaries(core, found).await?;
+    instances.retain(|summary| filter.wants(summary));
+    Ok(Looked { instances, last })
 }
 
 /// The children of an instance, by its links.
