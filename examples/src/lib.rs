@@ -27,6 +27,7 @@ documentation! {
     guide_messages = "../../docs/guide/08-messages.md";
     guide_operations = "../../docs/guide/07-operations.md";
     guide_concurrency = "../../docs/guide/09-concurrency.md";
+    guide_cluster = "../../docs/guide/11-cluster.md";
     w0001 = "../../docs/errors/W0001.md";
     w0002 = "../../docs/errors/W0002.md";
     w0003 = "../../docs/errors/W0003.md";
