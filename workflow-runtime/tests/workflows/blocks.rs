@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use workflow_runtime::InstanceStatus;
 use workflow_runtime::prelude::*;
-use workflow_runtime::store::MemoryStore;
+use workflow_runtime::store::{MemoryStore, Store};
 use workflow_runtime::testing::{VirtualClock, crash_everywhere};
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -355,4 +356,157 @@ async fn describe_shows_where_each_branch_is() {
     assert_eq!(handle.result().await.unwrap(), 101 + 202 + 3);
     let details = engine.describe(handle.id()).await.unwrap().unwrap();
     assert_eq!(details.branches, []);
+}
+
+#[task]
+async fn clean_up(reason: String, done: u32) -> String {
+    format!("{reason} after {done}")
+}
+
+#[task]
+async fn endless() -> u32 {
+    std::future::pending().await
+}
+
+/// Works in blocks until it is told to stop.
+#[workflow]
+async fn stopped(n: u32) -> String {
+    let text = "large ".repeat(300);
+    let done = async {
+        let (a, b) = join!(
+            async {
+                let mut sum = 0;
+                for i in 0..n {
+                    sum += tenfold(i).await;
+                    sleep("1h").await;
+                }
+                sum + text.len() as u32
+            },
+            async {
+                let before = tenfold(n).await;
+                before + fragile(n).await.unwrap_or(0) + endless().await
+            },
+        );
+        a + b
+    }
+    .cancellable()
+    .await;
+    match done {
+        Ok(sum) => format!("{sum}"),
+        Err(cancelled) => clean_up(cancelled.reason, n).await,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_block_leaves_nothing_and_its_workflow_cleans_up() {
+    for (pause, waiting) in [(30, 0), (90, 0), (90, 1000), (150, 0), (500, 1000)] {
+        let store = MemoryStore::with_clock(VirtualClock::new());
+        let open = async || {
+            let builder = WorkflowEngine::<stopped>::builder().store(store.clone());
+            builder.waiting_in_memory(waiting).build().await.unwrap()
+        };
+        let engine = open().await;
+        let handle = engine.start(stopped(3)).id("stopped").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(pause * 60)).await;
+        engine.abort().await;
+        assert_ne!(left(&store).await, Vec::<String>::new());
+        let engine = open().await;
+        engine.cancel(handle.id(), "enough").await.unwrap();
+        let handle = engine.handle::<stopped>(handle.id().clone());
+        assert_eq!(handle.result().await.unwrap(), "enough after 3");
+        engine.shutdown().await;
+        assert_eq!(left(&store).await, Vec::<String>::new(), "after {pause} minutes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workflow_that_is_ended_in_its_blocks_leaves_nothing() {
+    for pause in [30, 90, 500] {
+        for paused in [false, true] {
+            let store = MemoryStore::with_clock(VirtualClock::new());
+            let builder = WorkflowEngine::<stopped>::builder().store(store.clone());
+            let engine = builder.build().await.unwrap();
+            let handle = engine.start(stopped(3)).id("stopped").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(pause * 60)).await;
+            if paused {
+                engine.pause(handle.id(), "wait").await.unwrap();
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+            engine.terminate(handle.id(), "no more").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            engine.shutdown().await;
+            assert_eq!(left(&store).await, Vec::<String>::new(), "after {pause} minutes");
+        }
+    }
+}
+
+/// The keys of what an instance has besides the records that tell of its end.
+async fn left(store: &MemoryStore) -> Vec<String> {
+    let all = bytes::Bytes::from_static(b"w\x01")..bytes::Bytes::from_static(b"w\x02");
+    let records = store.scan(all, 1000).await.unwrap();
+    let name = |key: &[u8]| key[2..].iter().position(|byte| *byte == 0).map(|end| end + 2);
+    let kind = |key: &[u8]| name(key).and_then(|end| key.get(end + 3).copied());
+    records
+        .into_iter()
+        .filter(|(key, _)| !matches!(kind(key), Some(b'i' | b'e' | b'p')))
+        .filter(|(key, _)| key.windows(7).any(|part| part == b"stopped"))
+        .map(|(key, _)| format!("{key:?}"))
+        .collect()
+}
+
+/// Each death of the process at the same step counts; a step of any block begins the count anew.
+#[workflow]
+async fn deadly(steps: u32) -> u32 {
+    let (sum, _) = join!(
+        async {
+            let mut sum = 0;
+            for n in 0..steps {
+                sum += tenfold(n).await;
+                sleep("1h").await;
+            }
+            sum
+        },
+        async {
+            sleep("30d").await;
+            endless().await
+        },
+    );
+    sum
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_that_goes_on_is_not_taken_for_poison() {
+    let store = MemoryStore::with_clock(VirtualClock::new());
+    let id = "deadly".parse().unwrap();
+    let open = async || {
+        let builder = WorkflowEngine::<deadly>::builder().store(store.clone());
+        builder.poison_limit(3).build().await.unwrap()
+    };
+    let engine = open().await;
+    engine.start(deadly(20)).id("deadly").await.unwrap();
+    for _ in 0..12 {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        engine_dies(&store).await;
+    }
+    drop(engine);
+    let engine = open().await;
+    let status = engine.status(&id).await.unwrap().unwrap();
+    assert!(!matches!(status, InstanceStatus::Blocked { .. }), "{status:?}");
+    // Behind the first block's end nothing goes on any more.
+    tokio::time::sleep(Duration::from_secs(40 * 86_400)).await;
+    for _ in 0..5 {
+        engine_dies(&store).await;
+    }
+    let engine = open().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let status = engine.status(&id).await.unwrap().unwrap();
+    assert!(matches!(status, InstanceStatus::Blocked { .. }), "{status:?}");
+}
+
+/// The next engine on the store is killed soon after it was opened.
+async fn engine_dies(store: &MemoryStore) {
+    let builder = WorkflowEngine::<deadly>::builder().store(store.clone());
+    let engine = builder.poison_limit(3).build().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1800)).await;
+    engine.abort().await;
 }

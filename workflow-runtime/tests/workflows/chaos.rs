@@ -67,8 +67,33 @@ async fn shop(first: u32) -> Result<Vec<u32>, String> {
         if item == 1000 {
             continue;
         }
-        let (a, b) = try_join!(double(item), counted(item + 1))?;
-        let all = join_all((0..3).map(|n| double(item + n))).concurrency(2).await;
+        let (a, b) = try_join!(
+            async {
+                let doubled = double(item).await?;
+                let text = format!("{doubled} {}", "+".repeat(1100));
+                sleep("30s").await;
+                let found = select! {
+                    found = async {
+                        sleep("5s").await;
+                        double(text.len() as u32).await
+                    } => found?,
+                    // Loses, with what it has stored.
+                    _ = async {
+                        let first = double(text.len() as u32).await;
+                        sleep("20h").await;
+                        first.unwrap_or(0) + text.len() as u32
+                    } => 0,
+                };
+                Ok::<u32, String>(doubled + found - found)
+            },
+            counted(item + 1),
+        )?;
+        let all = join_all((0..3).map(|n| async move {
+            sleep(Duration::from_secs(u64::from(n))).await;
+            double(item + n).await
+        }))
+        .concurrency(2)
+        .await;
         seen.push(a);
         seen.push(b);
         for one in all {

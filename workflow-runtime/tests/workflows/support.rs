@@ -84,6 +84,13 @@ macro_rules! tasks {
                 numbers.iter().sum::<i64>() % 997
             }
             pub async fn sleep(_: &str) {}
+            pub use tokio::join;
+            pub trait Timeout: Future + Sized {
+                fn timeout(self, _: &str) -> impl Future<Output = Result<Self::Output, ()>> {
+                    async { Ok(self.await) }
+                }
+            }
+            impl<F: Future> Timeout for F {}
             pub async fn receive<S: From<Note>>() -> S {
                 PLAIN_NOTES.with(|notes| notes.borrow_mut().pop_front().expect("a note")).into()
             }

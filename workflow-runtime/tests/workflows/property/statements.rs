@@ -206,7 +206,8 @@ impl Generator {
     }
 
     fn compound_stmt(&mut self, depth: usize) -> String {
-        match self.random.below(11) {
+        match self.random.below(12) {
+            11 => self.async_block(depth),
             0..=2 => {
                 let (mut text, _) = self.condition_and(depth, |this| this.branch(depth));
                 if self.random.percent(30) {
@@ -233,6 +234,46 @@ impl Generator {
                 format!("{label}: {block}")
             }
         }
+    }
+
+    /// `async` blocks: awaited alone, with a limit, or beside one that awaits nothing.
+    fn async_block(&mut self, depth: usize) -> String {
+        if self.quiet > 0 {
+            return self.block(depth, None);
+        }
+        let ty = *self.random.pick(&TYPES);
+        let block = self.apart(ty, |this| this.block(depth, Some(ty)));
+        let (name, mutable) = (self.new_name(), self.random.percent(50));
+        let pattern = if mutable {
+            format!("mut {name}")
+        } else {
+            name.clone()
+        };
+        let text = match self.random.below(3) {
+            0 => {
+                let other = *self.random.pick(&TYPES);
+                let still = self.apart(other, |this| this.quietly(|this| this.expr(other, 1)));
+                format!("let ({pattern}, _) = join!(async {block}, async {{ {still} }});")
+            }
+            1 => format!("let {pattern} = async {block}.timeout(\"1h\").await.ok().expect(\"in time\");"),
+            _ => format!("let {pattern} = async {block}.await;"),
+        };
+        self.declare(&name, ty, mutable);
+        text
+    }
+
+    /// Code of a block, whose output has this type: it may read what is around it, and leaves only the block.
+    fn apart(&mut self, ty: Ty, write: impl FnOnce(&mut Self) -> String) -> String {
+        let around = self.scope.len();
+        let targets = std::mem::take(&mut self.targets);
+        let (output, fallible) = (self.output, self.fallible);
+        (self.output, self.fallible) = (ty, false);
+        self.scope.iter_mut().for_each(|var| var.frozen += 1);
+        let text = write(self);
+        self.scope[..around].iter_mut().for_each(|var| var.frozen -= 1);
+        (self.output, self.fallible) = (output, fallible);
+        self.targets = targets;
+        text
     }
 
     /// A block that may end in a jump.
