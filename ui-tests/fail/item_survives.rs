@@ -14,7 +14,7 @@ async fn charge(cents: &str) -> u64 {
 
 #[workflow]
 async fn broken(item: u64) -> u64 {
-    let later = vec![async { price(item).await }];
+    let later = async || -> u64 { price(item).await };
     drop(later);
     charge("1").await
 }

@@ -9,7 +9,7 @@ async fn charge(cents: u64) -> u64 {
 
 #[workflow(nme = "orders")]
 async fn order<T>(customer: &str, prices: Vec<u64>) -> impl Sized {
-    let later = vec![async { charge(1).await }];
+    let later = async || -> u64 { charge(1).await };
     let sum: u64 = prices.iter().map(|price| charge(*price).await).sum();
     unsafe { charge(sum).await };
     custom!(charge(2).await);

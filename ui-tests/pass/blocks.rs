@@ -112,6 +112,7 @@ pub async fn spread(words: Vec<String>) -> Vec<u64> {
     let late = async { echo(7).await }.timeout("1h").await;
     all.push(late.unwrap_or(0));
     all.push(async { factor }.await);
+    all.push(vec![async { echo(3).await }.await, join!(echo(1), async { factor }).0].len() as u64);
     all
 }
 
@@ -124,6 +125,6 @@ pub(crate) fn main() {
     assert_eq!(run(raced(4)), 6);
     assert_eq!(
         run(spread(vec!["a".into(), "bb".into()])),
-        [1 + 2 + 1, 2 + 2 + 1, 2, 4, 1, 2, 5, 7, 2]
+        [1 + 2 + 1, 2 + 2 + 1, 2, 4, 1, 2, 5, 7, 2, 2]
     );
 }

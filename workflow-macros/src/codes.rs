@@ -12,7 +12,7 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ("W0008", "workflow argument that borrows"),
     ("W0009", "task argument that cannot be stored"),
     ("W0010", "await inside a closure"),
-    ("W0011", "await inside an async block that is no branch"),
+    ("W0011", "await inside an async closure with an output type"),
     ("W0012", "await inside an unknown macro"),
     ("W0013", "await inside a match guard"),
     ("W0014", "await inside an unsafe block"),

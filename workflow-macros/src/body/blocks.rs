@@ -9,7 +9,7 @@ use syn::visit_mut::{self, VisitMut};
 use syn::{Block, Expr, ExprAsync, Local, Pat, parse_quote, parse_quote_spanned};
 
 use super::lower::Param;
-use super::{flow, pattern};
+use super::{flow, macros, pattern};
 use crate::diag::Diagnostics;
 
 /// The macro that stands in a block's place.
@@ -285,7 +285,21 @@ impl VisitMut for Extractor<'_> {
         }
     }
 
+    fn visit_macro_mut(&mut self, mac: &mut syn::Macro) {
+        if contains_async(&mac.tokens) {
+            macros::rewrite(mac, &mut |expr| self.visit_expr_mut(expr));
+        }
+    }
+
     fn visit_item_mut(&mut self, _: &mut syn::Item) {}
+}
+
+fn contains_async(tokens: &TokenStream) -> bool {
+    tokens.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "async",
+        TokenTree::Group(group) => contains_async(&group.stream()),
+        _ => false,
+    })
 }
 
 /// A variable that only a format string mentions.

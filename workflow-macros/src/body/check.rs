@@ -209,10 +209,9 @@ impl<'a> Checker<'a> {
             ),
             Place::AsyncBlock => (
                 "W0011",
-                "`.await` inside an async block that is an argument of a macro, or inside an async closure with a written \
-                 output type: the block is no branch that the runtime could store",
-                "put the block into a variable first (`let block = async { .. };`) and pass the variable to the macro; leave \
-                 out the closure's output type",
+                "`.await` inside an async closure with a written output type: it cannot be made a branch that the runtime could \
+                 store",
+                "leave out the closure's output type, or write `|item| async move { .. }`",
             ),
             Place::Unsafe => (
                 "W0014",

@@ -1,7 +1,7 @@
 //! Rewrites `join!`, `try_join!` and `select!` into operations that are awaited, and `publish!` into a call of the
 //! context, before anything else looks at the body.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::quote_spanned;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -9,6 +9,7 @@ use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Block, Expr, LitStr, Macro, Pat, Stmt, Token, parse_quote_spanned};
 
+use super::macros;
 use crate::attributes;
 use crate::diag::Diagnostics;
 
@@ -43,7 +44,27 @@ impl VisitMut for Desugar<'_> {
         visit_mut::visit_expr_mut(self, expr);
     }
 
+    fn visit_macro_mut(&mut self, mac: &mut Macro) {
+        if holds_macro(&mac.tokens) {
+            macros::rewrite(mac, &mut |expr| self.visit_expr_mut(expr));
+        }
+    }
+
     fn visit_item_mut(&mut self, _: &mut syn::Item) {}
+}
+
+/// Whether there may be a macro among a macro's arguments.
+fn holds_macro(tokens: &TokenStream) -> bool {
+    let mut before = false;
+    tokens.clone().into_iter().any(|token| {
+        let found = match &token {
+            TokenTree::Punct(punct) => before && punct.as_char() == '!',
+            TokenTree::Group(group) => holds_macro(&group.stream()),
+            _ => false,
+        };
+        before = matches!(&token, TokenTree::Ident(_));
+        found
+    })
 }
 
 impl Desugar<'_> {

@@ -2,7 +2,7 @@
 //! others only the tokens are seen.
 
 use proc_macro2::{TokenStream, TokenTree};
-use quote::ToTokens;
+use quote::{ToTokens, quote};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Expr, Macro, Pat, Token};
@@ -75,6 +75,33 @@ pub(crate) fn parse(mac: &Macro) -> Option<Known> {
             parser.parse2(mac.tokens.clone()).ok()
         }
         _ => None,
+    }
+}
+
+/// Rewrites the expressions among the arguments of a standard expression macro.
+pub(crate) fn rewrite(mac: &mut Macro, change: &mut dyn FnMut(&mut Expr)) {
+    match parse(mac) {
+        Some(Known::List { mut args, format, .. }) => {
+            for arg in &mut args {
+                match arg {
+                    Expr::Assign(named) if format.is_some() => change(&mut named.right),
+                    arg => change(arg),
+                }
+            }
+            mac.tokens = args.into_token_stream();
+        }
+        Some(Known::Repeat { mut value, mut count }) => {
+            change(&mut value);
+            change(&mut count);
+            mac.tokens = quote!(#value; #count);
+        }
+        Some(Known::Matches {
+            mut scrutinee, rest, ..
+        }) => {
+            change(&mut scrutinee);
+            mac.tokens = quote!(#scrutinee, #rest);
+        }
+        None => {}
     }
 }
 

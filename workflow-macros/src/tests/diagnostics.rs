@@ -33,16 +33,16 @@ fn check_signature(function: &str, what: &str, expected: Expect) {
 #[test]
 fn awaits_in_the_wrong_place() {
     check(
-        "let f = || a().await; let g = vec![async { b().await }];",
+        "let f = || a().await; let g = async || -> u32 { b().await };",
         expect![[r#"
             W0010: `.await` inside a closure is not part of the workflow: the closure may run at any time, any number of times, so the runtime cannot store where it is
-            W0011: `.await` inside an async block that is an argument of a macro, or inside an async closure with a written output type: the block is no branch that the runtime could store
+            W0011: `.await` inside an async closure with a written output type: it cannot be made a branch that the runtime could store
         "#]],
     );
     check(
         "let f = async || -> u32 { a().await };",
         expect![[r#"
-            W0011: `.await` inside an async block that is an argument of a macro, or inside an async closure with a written output type: the block is no branch that the runtime could store
+            W0011: `.await` inside an async closure with a written output type: it cannot be made a branch that the runtime could store
         "#]],
     );
     check(

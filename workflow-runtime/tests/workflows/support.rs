@@ -84,6 +84,8 @@ macro_rules! tasks {
                 numbers.iter().sum::<i64>() % 997
             }
             pub async fn sleep(_: &str) {}
+            // For the random programs.
+            #[allow(unused_imports, reason = "the programs of this crate use none")]
             pub use tokio::join;
             pub trait Timeout: Future + Sized {
                 fn timeout(self, _: &str) -> impl Future<Output = Result<Self::Output, ()>> {
