@@ -76,8 +76,12 @@ impl<T> Default for Schedule<T> {
 }
 
 impl<T> Schedule<T> {
-    pub(super) fn push(&mut self, job: Job<T>) {
+    /// Takes a job, and says whether something may begin with it. It cannot while a transaction on its way has one of its
+    /// keys; to look at all that waits for each job that comes would cost the square of their number.
+    pub(super) fn push(&mut self, job: Job<T>) -> bool {
+        let may_begin = !job.keys.iter().any(|key| self.busy.contains(key));
         self.waiting.push_back(job);
+        may_begin
     }
 
     /// Puts jobs of a transaction that is about to end back to the head of the queue, in their order.

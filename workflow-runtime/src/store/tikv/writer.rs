@@ -75,6 +75,7 @@ impl Writer {
 
     fn enqueue(self: &Arc<Self>, group: &[Batch]) -> Vec<oneshot::Receiver<Result<Verdict, Error>>> {
         let mut answers = Vec::with_capacity(group.len());
+        let mut may_begin = false;
         let mut schedule = self.schedule();
         for batch in group {
             let (answer, answered) = oneshot::channel();
@@ -82,10 +83,12 @@ impl Writer {
                 answer,
                 patience: self.client.patience(),
             };
-            schedule.push(Job::new(batch.clone(), caller, self.layout.entry_bytes()));
+            may_begin |= schedule.push(Job::new(batch.clone(), caller, self.layout.entry_bytes()));
             answers.push(answered);
         }
-        self.start(&mut schedule);
+        if may_begin {
+            self.start(&mut schedule);
+        }
         answers
     }
 
