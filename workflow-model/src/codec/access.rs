@@ -1,17 +1,17 @@
 //! What serde's visitors read compound values through.
 //!
-//! Each access adds the place and the start of a failing element to the error, on the error path only, and `finish`
+//! It adds the place and the start of a failing element to the error, on the error path only, and [`Compound::close`]
 //! refuses a type that leaves elements unread: stored data is never dropped silently.
 
 use std::str::FromStr;
 
+use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
     self, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess,
     Visitor,
 };
 use serde::forward_to_deserialize_any;
 
-use super::de::read_name;
 use super::error::{Error, ErrorKind, Segment};
 use super::read::{DECODE_DEPTH, Deserializer};
 
@@ -28,28 +28,137 @@ fn check_all_read(left: usize, count: usize) -> Result<(), Error> {
     }
 }
 
-/// The elements of a sequence.
-pub(super) struct Elements<'a, 'de> {
-    input: &'a mut Deserializer<'de>,
-    count: usize,
-    left: usize,
+/// How the parts of a compound value are laid out.
+enum Layout<'de> {
+    /// Elements one after the other.
+    Sequence,
+    /// Fields: each a name and a value.
+    Struct,
+    /// Entries: each a key and a value.
+    Map,
+    /// The entries of a map that is written as a sequence of pairs.
+    Pairs,
+    /// An enum variant with data, read as a map of one entry with this key.
+    Variant(&'de str),
 }
 
-impl<'a, 'de> Elements<'a, 'de> {
-    pub(super) fn new(input: &'a mut Deserializer<'de>, count: usize) -> Self {
-        Self {
+/// A compound value: what serde reads as a sequence or a map. It is one type whatever the layout, so that the code that
+/// reads a user's type is compiled once for that type. Packed sequences are another, because they are read fast.
+pub(super) struct Compound<'a, 'de> {
+    input: &'a mut Deserializer<'de>,
+    layout: Layout<'de>,
+    count: usize,
+    left: usize,
+    /// The name or key that was read last, if it is text.
+    key: Option<&'de str>,
+}
+
+impl<'a, 'de> Compound<'a, 'de> {
+    #[inline]
+    fn enter(input: &'a mut Deserializer<'de>, layout: Layout<'de>, count: usize) -> Result<Self, Error> {
+        input.enter()?;
+        Ok(Self {
             input,
+            layout,
             count,
             left: count,
+            key: None,
+        })
+    }
+
+    #[inline]
+    pub(super) fn sequence(input: &'a mut Deserializer<'de>, count: usize) -> Result<Self, Error> {
+        Self::enter(input, Layout::Sequence, count)
+    }
+
+    #[inline]
+    pub(super) fn fields(input: &'a mut Deserializer<'de>, count: usize) -> Result<Self, Error> {
+        Self::enter(input, Layout::Struct, count)
+    }
+
+    /// Reads the number of entries.
+    pub(super) fn entries(input: &'a mut Deserializer<'de>) -> Result<Self, Error> {
+        let count = input.length("a map", 2)?;
+        Self::enter(input, Layout::Map, count)
+    }
+
+    pub(super) fn pairs(input: &'a mut Deserializer<'de>, count: usize) -> Result<Self, Error> {
+        Self::enter(input, Layout::Pairs, count)
+    }
+
+    pub(super) fn variant(input: &'a mut Deserializer<'de>, name: &'de str) -> Result<Self, Error> {
+        Self::enter(input, Layout::Variant(name), 1)
+    }
+
+    #[inline]
+    pub(super) fn is_sequence(&self) -> bool {
+        matches!(self.layout, Layout::Sequence)
+    }
+
+    #[inline]
+    pub(super) fn close(self) -> Result<(), Error> {
+        check_all_read(self.left, self.count)?;
+        self.input.leave();
+        Ok(())
+    }
+
+    /// The key of the next entry; `None` when there is none.
+    #[inline]
+    fn advance(&mut self) -> Result<Option<Key<'_, 'de>>, Error> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let text = match self.layout {
+            Layout::Struct => Some(self.input.name()?),
+            Layout::Variant(name) => {
+                // Its value counts: see `next_value_seed`.
+                if self.key.is_some() {
+                    return Ok(None);
+                }
+                self.left += 1;
+                Some(name)
+            }
+            Layout::Pairs => {
+                self.input.pair()?;
+                None
+            }
+            Layout::Map | Layout::Sequence => None,
+        };
+        self.left -= 1;
+        Ok(Some(Key {
+            input: &mut *self.input,
+            text,
+        }))
+    }
+
+    /// Where the key or value that failed is: it starts at `start`.
+    #[cold]
+    fn locate(&self, error: Error, start: usize) -> Error {
+        let index = (self.count - self.left).saturating_sub(1);
+        match self.layout {
+            Layout::Sequence => error.at(start).within(Segment::Index(index)),
+            Layout::Struct | Layout::Variant(_) => error
+                .at(start)
+                .within(Segment::Name(self.key.unwrap_or_default().to_owned())),
+            Layout::Pairs => error.at(start).within(Segment::Entry(index)),
+            Layout::Map => error.at(start).within(match self.key {
+                Some(key) => Segment::Key(key.to_owned()),
+                None => Segment::Entry(index),
+            }),
         }
     }
 
-    pub(super) fn finish(self) -> Result<(), Error> {
-        check_all_read(self.left, self.count)
+    #[cold]
+    fn locate_key(&self, error: Error, start: usize) -> Error {
+        match self.layout {
+            // A name that the type does not know is an error of the value that has the name.
+            Layout::Struct | Layout::Variant(_) => error.at(start),
+            _ => self.locate(error, start),
+        }
     }
 }
 
-impl<'de> SeqAccess<'de> for &mut Elements<'_, 'de> {
+impl<'de> SeqAccess<'de> for &mut Compound<'_, 'de> {
     type Error = Error;
 
     #[inline]
@@ -57,12 +166,11 @@ impl<'de> SeqAccess<'de> for &mut Elements<'_, 'de> {
         if self.left == 0 {
             return Ok(None);
         }
-        let index = self.count - self.left;
         self.left -= 1;
         let start = self.input.position();
         match seed.deserialize(&mut *self.input) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => Err(error.at(start).within(Segment::Index(index))),
+            Err(error) => Err(self.locate(error, start)),
         }
     }
 
@@ -72,213 +180,38 @@ impl<'de> SeqAccess<'de> for &mut Elements<'_, 'de> {
     }
 }
 
-/// The fields of a struct.
-pub(super) struct Fields<'a, 'de> {
-    input: &'a mut Deserializer<'de>,
-    count: usize,
-    left: usize,
-    name: &'de str,
-}
-
-impl<'a, 'de> Fields<'a, 'de> {
-    pub(super) fn new(input: &'a mut Deserializer<'de>, count: usize) -> Self {
-        Self {
-            input,
-            count,
-            left: count,
-            name: "",
-        }
-    }
-
-    pub(super) fn finish(self) -> Result<(), Error> {
-        check_all_read(self.left, self.count)
-    }
-}
-
-impl<'de> MapAccess<'de> for &mut Fields<'_, 'de> {
+impl<'de> MapAccess<'de> for &mut Compound<'_, 'de> {
     type Error = Error;
 
     #[inline]
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        if self.left == 0 {
+        let start = self.input.position();
+        let Some(mut key) = tri!(self.advance()) else {
             return Ok(None);
-        }
-        self.left -= 1;
-        let start = self.input.position();
-        self.name = self.input.name()?;
-        read_name(self.name, seed)
-            .map(Some)
-            .map_err(|error| error.at(start))
-    }
-
-    #[inline]
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        let start = self.input.position();
-        match seed.deserialize(&mut *self.input) {
-            Ok(value) => Ok(value),
-            Err(error) => Err(error.at(start).within(Segment::Name(self.name.to_owned()))),
-        }
-    }
-
-    #[inline]
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.left)
-    }
-}
-
-/// The entries of a map.
-pub(super) struct Entries<'a, 'de> {
-    input: &'a mut Deserializer<'de>,
-    count: usize,
-    left: usize,
-    /// The key that was read last, if it is a string.
-    key: Option<&'de str>,
-}
-
-impl<'a, 'de> Entries<'a, 'de> {
-    pub(super) fn new(input: &'a mut Deserializer<'de>, count: usize) -> Self {
-        Self {
-            input,
-            count,
-            left: count,
-            key: None,
-        }
-    }
-
-    pub(super) fn finish(self) -> Result<(), Error> {
-        check_all_read(self.left, self.count)
-    }
-
-    fn segment(&self) -> Segment {
-        match self.key {
-            Some(key) => Segment::Key(key.to_owned()),
-            None => Segment::Entry((self.count - self.left).saturating_sub(1)),
-        }
-    }
-}
-
-impl<'de> MapAccess<'de> for &mut Entries<'_, 'de> {
-    type Error = Error;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        let start = self.input.position();
-        let mut key = Key {
-            input: &mut *self.input,
-            text: None,
         };
         let result = seed.deserialize(&mut key);
         self.key = key.text;
-        result
-            .map(Some)
-            .map_err(|error| error.at(start).within(self.segment()))
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(self.locate_key(error, start)),
+        }
     }
 
+    #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
         let start = self.input.position();
-        seed.deserialize(&mut *self.input)
-            .map_err(|error| error.at(start).within(self.segment()))
+        if let Layout::Variant(_) = self.layout {
+            self.left = 0;
+        }
+        match seed.deserialize(&mut *self.input) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.locate(error, start)),
+        }
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         Some(self.left)
-    }
-}
-
-/// The entries of a map that is written as a sequence of pairs.
-pub(super) struct Pairs<'a, 'de> {
-    input: &'a mut Deserializer<'de>,
-    count: usize,
-    left: usize,
-}
-
-impl<'a, 'de> Pairs<'a, 'de> {
-    pub(super) fn new(input: &'a mut Deserializer<'de>, count: usize) -> Self {
-        Self {
-            input,
-            count,
-            left: count,
-        }
-    }
-
-    pub(super) fn finish(self) -> Result<(), Error> {
-        check_all_read(self.left, self.count)
-    }
-
-    fn read<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        let start = self.input.position();
-        let entry = (self.count - self.left).saturating_sub(1);
-        seed.deserialize(&mut *self.input)
-            .map_err(|error| error.at(start).within(Segment::Entry(entry)))
-    }
-}
-
-impl<'de> MapAccess<'de> for &mut Pairs<'_, 'de> {
-    type Error = Error;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        self.input.pair()?;
-        self.read(seed).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        self.read(seed)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.left)
-    }
-}
-
-/// An enum variant with data, read as a map of one entry.
-pub(super) struct SingleEntry<'a, 'de> {
-    input: &'a mut Deserializer<'de>,
-    name: &'de str,
-    key_is_read: bool,
-    value_is_read: bool,
-}
-
-impl<'a, 'de> SingleEntry<'a, 'de> {
-    pub(super) fn new(input: &'a mut Deserializer<'de>, name: &'de str) -> Self {
-        Self {
-            input,
-            name,
-            key_is_read: false,
-            value_is_read: false,
-        }
-    }
-
-    pub(super) fn finish(self) -> Result<(), Error> {
-        check_all_read(usize::from(!self.value_is_read), 1)
-    }
-}
-
-impl<'de> MapAccess<'de> for &mut SingleEntry<'_, 'de> {
-    type Error = Error;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        if std::mem::replace(&mut self.key_is_read, true) {
-            return Ok(None);
-        }
-        read_name(self.name, seed).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        self.value_is_read = true;
-        let start = self.input.position();
-        seed.deserialize(&mut *self.input)
-            .map_err(|error| error.at(start).within(Segment::Name(self.name.to_owned())))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(usize::from(!self.key_is_read))
     }
 }
 
@@ -290,34 +223,48 @@ pub(super) struct StoredVariant<'a, 'de> {
 }
 
 impl<'a, 'de> StoredVariant<'a, 'de> {
-    pub(super) fn unit(name: &'de str, input: &'a mut Deserializer<'de>) -> Self {
+    pub(super) fn new(name: &'de str, has_payload: bool, input: &'a mut Deserializer<'de>) -> Self {
         Self {
             input,
             name,
-            has_payload: false,
+            has_payload,
         }
     }
+}
 
-    pub(super) fn with_payload(name: &'de str, input: &'a mut Deserializer<'de>) -> Self {
-        Self {
-            input,
-            name,
-            has_payload: true,
+/// Where the data of a variant that failed is.
+#[cold]
+fn within_variant(error: Error, start: usize, name: &str) -> Error {
+    error.at(start).within(Segment::Name(name.to_owned()))
+}
+
+#[cold]
+fn lacks_payload(expected: &dyn de::Expected) -> Error {
+    de::Error::invalid_type(Unexpected::UnitVariant, expected)
+}
+
+/// The data of a variant, or where it failed.
+macro_rules! payload {
+    ($self:ident, $input:ident => $read:expr) => {{
+        let start = $self.input.position();
+        let $input = $self.input;
+        match $read {
+            Ok(value) => Ok(value),
+            Err(error) => Err(within_variant(error, start, $self.name)),
         }
-    }
-
-    fn read<T>(self, read: impl FnOnce(&mut Deserializer<'de>) -> Result<T, Error>) -> Result<T, Error> {
-        let start = self.input.position();
-        read(self.input).map_err(|error| error.at(start).within(Segment::Name(self.name.to_owned())))
-    }
+    }};
 }
 
 impl<'de> EnumAccess<'de> for StoredVariant<'_, 'de> {
     type Error = Error;
     type Variant = Self;
 
+    #[inline]
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Error> {
-        Ok((read_name(self.name, seed)?, self))
+        match seed.deserialize(BorrowedStrDeserializer::new(self.name)) {
+            Ok(value) => Ok((value, self)),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -327,28 +274,26 @@ impl<'de> VariantAccess<'de> for StoredVariant<'_, 'de> {
     /// A variant whose data is a unit (a `null` in JSON) is a unit variant; other data is not dropped.
     fn unit_variant(self) -> Result<(), Error> {
         if self.has_payload {
-            self.read(|input| de::Deserialize::deserialize(input))
+            payload!(self, input => de::Deserialize::deserialize(input))
         } else {
             Ok(())
         }
     }
 
+    #[inline]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Error> {
         if self.has_payload {
-            self.read(|input| seed.deserialize(input))
+            payload!(self, input => seed.deserialize(input))
         } else {
-            Err(de::Error::invalid_type(
-                Unexpected::UnitVariant,
-                &"newtype variant",
-            ))
+            Err(lacks_payload(&"newtype variant"))
         }
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Error> {
         if self.has_payload {
-            self.read(|input| de::Deserializer::deserialize_tuple(input, length, visitor))
+            payload!(self, input => de::Deserializer::deserialize_tuple(input, length, visitor))
         } else {
-            Err(de::Error::invalid_type(Unexpected::UnitVariant, &visitor))
+            Err(lacks_payload(&visitor))
         }
     }
 
@@ -359,9 +304,12 @@ impl<'de> VariantAccess<'de> for StoredVariant<'_, 'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         if self.has_payload {
-            self.read(|input| de::Deserializer::deserialize_struct(input, "", fields, visitor))
+            payload!(self, input => de::Deserializer::deserialize_struct(input, "", fields, visitor))
         } else {
-            visitor.visit_map(&mut Fields::new(self.input, 0))
+            match Compound::fields(self.input, 0) {
+                Ok(mut fields) => visitor.visit_map(&mut fields),
+                Err(error) => Err(error),
+            }
         }
     }
 }
@@ -375,19 +323,29 @@ pub(super) struct PackedElements<'de> {
 }
 
 impl<'de> PackedElements<'de> {
-    /// The input has just been advanced past the bytes.
-    pub(super) fn new(input: &Deserializer<'de>, bytes: &'de [u8]) -> Self {
-        let start = input.position() - bytes.len();
-        Self {
+    /// Reads the bytes.
+    pub(super) fn read(input: &mut Deserializer<'de>) -> Result<Self, Error> {
+        let bytes = input.bytes("a packed sequence")?;
+        // They are a level, though nothing is read from the input there.
+        input.enter()?;
+        input.leave();
+        Ok(Self {
             bytes: bytes.iter(),
             count: bytes.len(),
-            start,
-            depth: input.depth(),
-        }
+            start: input.position() - bytes.len(),
+            depth: input.depth() + 1,
+        })
     }
 
-    pub(super) fn finish(self) -> Result<(), Error> {
+    pub(super) fn close(self) -> Result<(), Error> {
         check_all_read(self.bytes.len(), self.count)
+    }
+
+    /// Where the element that was read last is.
+    #[cold]
+    fn locate(&self, error: Error) -> Error {
+        let index = self.count - self.bytes.len() - 1;
+        error.at(self.start + index).within(Segment::Index(index))
     }
 }
 
@@ -399,15 +357,13 @@ impl<'de> SeqAccess<'de> for &mut PackedElements<'de> {
         let Some(&value) = self.bytes.next() else {
             return Ok(None);
         };
-        match seed.deserialize(PackedByte {
+        let element = PackedByte {
             value,
             depth: self.depth,
-        }) {
+        };
+        match seed.deserialize(element) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => {
-                let index = self.count - self.bytes.len() - 1;
-                Err(error.at(self.start + index).within(Segment::Index(index)))
-            }
+            Err(error) => Err(self.locate(error)),
         }
     }
 
@@ -465,36 +421,42 @@ impl<'de> de::Deserializer<'de> for PackedByte {
     }
 }
 
-/// A key of a map: a string may stand for a number or a boolean, because JSON has no other keys.
+/// The name of a field or the key of an entry: a string may stand for a number or a boolean, because JSON has no other keys.
 struct Key<'a, 'de> {
     input: &'a mut Deserializer<'de>,
-    /// The key, if it is a string.
+    /// The key, if it is a string that has been read.
     text: Option<&'de str>,
 }
 
 impl<'de> Key<'_, 'de> {
-    /// Reads the key as a string that holds a `T`, or fails with what the visitor expected.
-    fn parse<T, V>(&mut self, visitor: V) -> Result<V::Value, Error>
-    where
-        T: FromStr + IntoDeserializer<'de, Error>,
-        V: Visitor<'de>,
-    {
-        let text = self.text.unwrap_or_default();
-        match text.parse::<T>() {
-            Ok(value) => de::Deserializer::deserialize_any(value.into_deserializer(), visitor),
-            Err(_) => Err(de::Error::invalid_type(Unexpected::Str(text), &visitor)),
+    /// The key, if it is a string.
+    #[inline]
+    fn text(&mut self) -> Result<Option<&'de str>, Error> {
+        if self.text.is_none() {
+            self.text = self.input.next_string()?;
         }
+        Ok(self.text)
+    }
+}
+
+/// Reads a string that holds a `T`, or fails with what the visitor expected.
+fn parse<'de, T, V>(text: &str, visitor: V) -> Result<V::Value, Error>
+where
+    T: FromStr + IntoDeserializer<'de, Error>,
+    V: Visitor<'de>,
+{
+    match text.parse::<T>() {
+        Ok(value) => de::Deserializer::deserialize_any(value.into_deserializer(), visitor),
+        Err(_) => Err(de::Error::invalid_type(Unexpected::Str(text), &visitor)),
     }
 }
 
 macro_rules! parsed {
     ($($method:ident => $type:ty),* $(,)?) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            self.text = self.input.next_string()?;
-            if self.text.is_some() {
-                self.parse::<$type, V>(visitor)
-            } else {
-                self.input.$method(visitor)
+            match tri!(self.text()) {
+                Some(text) => parse::<$type, V>(text, visitor),
+                None => self.input.$method(visitor),
             }
         }
     )*};
@@ -503,16 +465,19 @@ macro_rules! parsed {
 macro_rules! passed_on {
     ($($method:ident($($argument:ident: $type:ty),*))*) => {$(
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, Error> {
-            self.input.$method($($argument,)* visitor)
+            match self.text {
+                Some(text) => visitor.visit_borrowed_str(text),
+                None => self.input.$method($($argument,)* visitor),
+            }
         }
     )*};
 }
 
 macro_rules! strings {
     ($($method:ident)*) => {$(
+        #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            self.text = self.input.next_string()?;
-            match self.text {
+            match tri!(self.text()) {
                 Some(text) => visitor.visit_borrowed_str(text),
                 None => self.input.$method(visitor),
             }
@@ -552,18 +517,29 @@ impl<'de> de::Deserializer<'de> for &mut Key<'_, 'de> {
         deserialize_tuple_struct(name: &'static str, length: usize)
         deserialize_map()
         deserialize_struct(name: &'static str, fields: &'static [&'static str])
-        deserialize_enum(name: &'static str, variants: &'static [&'static str])
         deserialize_ignored_any()
     }
 
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match self.text {
+            Some(text) => visitor.visit_enum(StoredVariant::new(text, false, self.input)),
+            None => self.input.deserialize_enum(name, variants, visitor),
+        }
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if !self.input.string_is_next()? {
+        if self.text.is_none() && !tri!(self.input.string_is_next()) {
             return self.input.deserialize_option(visitor);
         }
-        self.input.enter()?;
-        let value = visitor.visit_some(&mut *self)?;
+        tri!(self.input.enter());
+        let value = visitor.visit_some(&mut *self);
         self.input.leave();
-        Ok(value)
+        value
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -571,10 +547,10 @@ impl<'de> de::Deserializer<'de> for &mut Key<'_, 'de> {
         _name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.input.enter()?;
-        let value = visitor.visit_newtype_struct(&mut *self)?;
+        tri!(self.input.enter());
+        let value = visitor.visit_newtype_struct(&mut *self);
         self.input.leave();
-        Ok(value)
+        value
     }
 
     fn is_human_readable(&self) -> bool {

@@ -95,6 +95,16 @@
 //! that the type has gained since. Every length is checked against the rest of the input before it is used, so memory
 //! is bounded by the input's length times the size of the elements that it is decoded to.
 
+/// `?` without a conversion of the error: in generic code that is much less to compile.
+macro_rules! tri {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(error) => return Err(error),
+        }
+    };
+}
+
 mod access;
 mod de;
 mod error;
@@ -134,9 +144,10 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resul
     let start = out.len();
     out.push(tag::FORMAT);
     let mut serializer = ser::Serializer::new(out);
-    let result = value
-        .serialize(&mut serializer)
-        .and_then(|()| serializer.finish());
+    let mut result = value.serialize(&mut serializer);
+    if result.is_ok() {
+        result = serializer.finish();
+    }
     if result.is_err() {
         out.truncate(start);
     }
@@ -149,8 +160,12 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resul
 ///
 /// If the bytes are not exactly one value, or the value is not one of `T`.
 pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
-    let mut deserializer = read::Deserializer::new(bytes)?;
-    let value = T::deserialize(&mut deserializer).map_err(|error| error.at(1))?;
-    deserializer.finish()?;
-    Ok(value)
+    let mut deserializer = tri!(read::Deserializer::new(bytes));
+    match T::deserialize(&mut deserializer) {
+        Ok(value) => {
+            tri!(deserializer.finish());
+            Ok(value)
+        }
+        Err(error) => Err(error.at(1)),
+    }
 }

@@ -211,17 +211,21 @@ impl<'de> Deserializer<'de> {
         Ok(())
     }
 
-    #[inline]
-    pub(super) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    fn nested(&mut self, read: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
         self.enter()?;
-        let value = read(self)?;
-        self.depth -= 1;
-        Ok(value)
+        read(self)?;
+        self.leave();
+        Ok(())
     }
 
     #[inline]
     pub(super) fn leave(&mut self) {
         self.depth -= 1;
+    }
+
+    #[inline]
+    pub(super) fn leave_to(&mut self, depth: u32) {
+        self.depth = depth;
     }
 
     /// The header of a pair: a sequence of two elements.
