@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::context::WorkflowContext;
 use crate::engine::committer::Answer;
 use crate::halt::Halt;
 use crate::record::{self, AttemptsRecord};
@@ -74,6 +75,14 @@ pub(crate) async fn perform(run: &mut Run, task: &mut dyn AnyTask) -> Result<Any
             error: failure.to_string(),
         }),
     }
+}
+
+/// Performs a task that the caller has no other use for.
+pub(crate) fn perform_boxed<'a>(
+    mut task: Box<dyn AnyTask>,
+    context: &'a mut WorkflowContext,
+) -> Pin<Box<dyn Future<Output = Result<AnyOutput, Halt>> + Send + 'a>> {
+    Box::pin(async move { perform(context.run()?, &mut *task).await })
 }
 
 /// How an attempt ended.

@@ -16,7 +16,7 @@ use crate::Durable;
 use crate::attempt::{self, AnyOutput};
 use crate::engine::hot::Verb;
 use crate::halt::{Halt, HaltSlot};
-use crate::operation::{Description, Operation, Parking, Prepared};
+use crate::operation::{Decode, Description, Parking, Pending, Prepared};
 use crate::record::{StateRecord, StateWriter, Stored, Value};
 use crate::run::{Outbox, Run};
 use crate::store::{Batch, Write};
@@ -58,6 +58,16 @@ pub(crate) enum Content {
     Went(Box<dyn Any + Send>),
     /// The output of the point's operation, and the variables.
     Arrived(AnyOutput, Box<dyn Any + Send>),
+}
+
+/// How a point is entered.
+pub(crate) enum Arrived {
+    /// With the output of its operation, and the variables.
+    Done(AnyOutput, Box<dyn Any + Send>),
+    /// By a resumed instance: the operation is still to be performed, and the variables are to be read.
+    Resumed(Prepared),
+    /// The stored operation cannot be read.
+    Stopped,
 }
 
 /// Where the code goes on.
@@ -288,23 +298,38 @@ impl WorkflowContext {
         std::future::pending().await
     }
 
-    pub(crate) fn prepare<O: Operation>(&mut self, operation: O) -> Prepared {
+    pub(crate) fn prepare(&mut self, operation: Box<dyn Pending>) -> Prepared {
         let now_ms = self.run.as_ref().map_or(0, |run| run.core.now_ms());
         Prepared::new(operation, now_ms)
     }
 
-    pub(crate) fn restore_operation<O: Operation>(&mut self) -> Result<Prepared, Halt> {
+    fn restore_operation(&mut self, decode: Decode) -> Result<Prepared, Halt> {
         let encoded = self
             .resume
             .as_ref()
             .map(|resume| resume.operation.clone())
             .unwrap_or_default();
-        Prepared::restore::<O>(encoded)
+        Prepared::restore(encoded, decode)
+    }
+
+    /// What a point is entered with.
+    pub(crate) fn arrived(&mut self, decode: Decode) -> Arrived {
+        if let Content::Arrived(output, values) = self.content() {
+            return Arrived::Done(output, values);
+        }
+        match self.restore_operation(decode) {
+            Ok(pending) => Arrived::Resumed(pending),
+            Err(halt) => {
+                self.stop(halt);
+                Arrived::Stopped
+            }
+        }
     }
 
     /// What was stored is in the variables: from here on steps have records of their own.
-    pub(crate) fn is_read(&mut self) {
+    pub(crate) fn resume_at(&mut self, point: usize, pending: Prepared, values: Box<dyn Any + Send>) {
         self.resume = None;
+        self.go_behind(point, pending, values);
     }
 
     /// Begins the record of a step.
@@ -500,20 +525,31 @@ pub struct Saver<'a> {
     context: &'a mut WorkflowContext,
 }
 
+/// Encodes a value at the end of a buffer.
+type Encode<'a> = &'a mut dyn FnMut(&mut Vec<u8>) -> Result<(), codec::Error>;
+
 impl Saver<'_> {
     /// A variable that may have changed since the last step.
     pub(crate) fn variable<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
-        if let Some(encoded) = self.encode(name, value) {
+        self.variable_with(name, &mut |out| codec::encode_into(value, out));
+    }
+
+    fn variable_with(&mut self, name: &str, encode: Encode<'_>) {
+        if let Some(encoded) = self.encode(name, encode) {
             self.write(name, Owner::Variable(name.to_owned()), encoded, false);
         }
     }
 
     /// A variable that cannot be assigned: once its large value is stored, it is not even encoded again.
     pub(crate) fn constant<T: Serialize + ?Sized>(&mut self, name: &str, slot: u32, value: &T) {
+        self.constant_with(name, slot, &mut |out| codec::encode_into(value, out));
+    }
+
+    fn constant_with(&mut self, name: &str, slot: u32, encode: Encode<'_>) {
         if self.known(name, slot) {
             return;
         }
-        if let Some(encoded) = self.encode(name, value) {
+        if let Some(encoded) = self.encode(name, encode) {
             self.write(name, Owner::Constant(slot), encoded, true);
         }
     }
@@ -537,9 +573,9 @@ impl Saver<'_> {
             .get_or_insert_with(|| (name.to_owned(), error.to_owned()));
     }
 
-    fn encode<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Option<Encoded> {
+    fn encode(&mut self, name: &str, encode: Encode<'_>) -> Option<Encoded> {
         self.context.scratch.clear();
-        match Outbox::storing(|| codec::encode_into(value, &mut self.context.scratch)) {
+        match Outbox::storing(|| encode(&mut self.context.scratch)) {
             Ok(()) => Some(Encoded::Scratch),
             Err(error) => {
                 self.fail(name, &error.to_string());

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use workflow_model::codec;
 
-use crate::__private::{Point, Variables};
+use crate::__private::{Point, Variables, unboxed};
 use crate::Output;
 use crate::attempt::{self, AnyOutput, AnyTask};
 use crate::context::WorkflowContext;
@@ -71,6 +71,17 @@ pub trait Operation: Sized + Send + 'static {
         encoded: Bytes,
     ) -> impl Future<Output = Result<Self::Output, Halt>> + Send;
 
+    /// As [`perform`](Operation::perform), without the type of the output.
+    #[doc(hidden)]
+    fn perform_any<'a>(
+        self: Box<Self>,
+        context: &'a mut WorkflowContext,
+        encoded: Bytes,
+    ) -> Pin<Box<dyn Future<Output = Result<AnyOutput, Halt>> + Send + 'a>> {
+        let perform = Operation::perform(*self, context, encoded);
+        Box::pin(async move { perform.await.map(|output| Box::new(output) as AnyOutput) })
+    }
+
     // What generated code calls. These are functions of this trait, and nothing else is asked of an awaited value, so that
     // a value that is no operation is one error, on the user's `await`.
 
@@ -82,7 +93,7 @@ pub trait Operation: Sized + Send + 'static {
         context: &mut WorkflowContext,
         values: V,
     ) {
-        point.leave(self, context, values);
+        point.leave(Box::new(self), context, values);
     }
 
     /// What the await gave, and the variables of its point; `None` before it has given anything.
@@ -91,7 +102,8 @@ pub trait Operation: Sized + Send + 'static {
         point: Point<Self, V, C>,
         context: &mut WorkflowContext,
     ) -> Option<(Self::Output, V)> {
-        point.enter(context)
+        let (output, values) = point.enter(context, decode::<Self>)?;
+        Some((unboxed(output), values))
     }
 
     /// Notes what a point awaits.
@@ -144,6 +156,7 @@ pub struct Description {
 /// An operation that a step awaits, without its type. Whatever a step does is written for this type once; only what
 /// depends on the operation is compiled for each.
 pub(crate) trait Pending: Send {
+    fn encode(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), String>;
     fn parking(&self, run: &Run) -> Result<Parking, Halt>;
     fn enlist(&self, run: &Run, batch: &mut Batch) -> Result<(), Halt>;
     /// What says that the instance was asked to stop, which must be known when the operation is spent.
@@ -157,6 +170,10 @@ pub(crate) trait Pending: Send {
 }
 
 impl<O: Operation> Pending for O {
+    fn encode(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), String> {
+        Operation::encode(self, now_ms, out)
+    }
+
     fn parking(&self, run: &Run) -> Result<Parking, Halt> {
         Operation::parking(self, run)
     }
@@ -166,7 +183,10 @@ impl<O: Operation> Pending for O {
     }
 
     fn cancelled(&self) -> fn(&str) -> Option<AnyOutput> {
-        |reason| O::cancelled(reason).map(|output| Box::new(output) as AnyOutput)
+        |reason| match O::cancelled(reason) {
+            Some(output) => Some(Box::new(output)),
+            None => None,
+        }
     }
 
     fn as_task(&mut self, encoded: &Bytes) -> Option<&mut dyn AnyTask> {
@@ -178,8 +198,17 @@ impl<O: Operation> Pending for O {
         context: &'a mut WorkflowContext,
         encoded: Bytes,
     ) -> Pin<Box<dyn Future<Output = Result<AnyOutput, Halt>> + Send + 'a>> {
-        let perform = Operation::perform(*self, context, encoded);
-        Box::pin(async move { perform.await.map(|output| Box::new(output) as AnyOutput) })
+        Operation::perform_any(self, context, encoded)
+    }
+}
+
+/// Reads a stored operation.
+pub(crate) type Decode = fn(&[u8]) -> Result<Box<dyn Pending>, String>;
+
+fn decode<O: Operation>(encoded: &[u8]) -> Result<Box<dyn Pending>, String> {
+    match O::decode(encoded) {
+        Ok(operation) => Ok(Box::new(operation)),
+        Err(error) => Err(error),
     }
 }
 
@@ -202,19 +231,19 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    pub(crate) fn new<O: Operation>(mut operation: O, now_ms: u64) -> Self {
+    pub(crate) fn new(mut operation: Box<dyn Pending>, now_ms: u64) -> Self {
         let mut out = Vec::with_capacity(64);
         let encoded = operation.encode(now_ms, &mut out);
         Prepared {
-            operation: Box::new(operation),
+            operation,
             encoded: encoded.map(|()| Bytes::from(out)),
         }
     }
 
-    pub(crate) fn restore<O: Operation>(encoded: Bytes) -> Result<Self, Halt> {
-        let operation = O::decode(&encoded).map_err(|error| Halt::undecodable("the operation", error))?;
+    pub(crate) fn restore(encoded: Bytes, decode: Decode) -> Result<Self, Halt> {
+        let operation = decode(&encoded).map_err(|error| Halt::undecodable("the operation", error))?;
         Ok(Prepared {
-            operation: Box::new(operation),
+            operation,
             encoded: Ok(encoded),
         })
     }
@@ -331,23 +360,56 @@ fn task_input<'a>(encoded: &'a [u8], name: &str) -> Result<(u64, &'a [u8]), Stri
     Ok((u64::from_be_bytes(*scheduled_ms), input))
 }
 
+/// The input of an attempt that has only the stored operation.
+fn stored_input<'a>(encoded: &'a [u8], name: &str) -> Result<&'a [u8], Halt> {
+    match task_input(encoded, name) {
+        Ok((_, input)) => Ok(input),
+        Err(error) => Err(Halt::undecodable("the operation", error)),
+    }
+}
+
+#[cold]
+fn undecodable_input(name: &str, error: codec::Error) -> Halt {
+    Halt::undecodable(&format!("the input of `{name}`"), error)
+}
+
+/// A call that was stored: its encoded input.
+fn stored_call(encoded: &[u8], name: &str) -> Result<Bytes, String> {
+    task_input(encoded, name).map(|(_, input)| Bytes::copy_from_slice(input))
+}
+
+/// Writes what stands in front of a task's input. From here on the limits of all attempts count.
+fn write_task(out: &mut Vec<u8>, name: &str, now_ms: u64) {
+    write_head(out, TASK, name);
+    out.extend_from_slice(&now_ms.to_be_bytes());
+}
+
+fn written(result: Result<(), codec::Error>) -> Result<(), String> {
+    result.map_err(|error| error.to_string())
+}
+
+fn description_of_task(
+    description: &mut Description,
+    point: usize,
+    name: &'static str,
+    states: Vec<StateRequirement>,
+) {
+    description.tasks.push((name, states));
+    description.operations.push((point, format!("task `{name}`")));
+}
+
 #[diagnostic::do_not_recommend]
 impl<T: Task> Operation for TaskCall<T> {
     type Output = T::Output;
 
     fn describe(description: &mut Description, point: usize) {
-        description.tasks.push((T::NAME, T::requirements()));
-        description
-            .operations
-            .push((point, format!("task `{}`", T::NAME)));
+        description_of_task(description, point, T::NAME, T::requirements());
     }
 
     fn encode(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), String> {
-        write_head(out, TASK, T::NAME);
-        // From here on the limits of all attempts count.
-        out.extend_from_slice(&now_ms.to_be_bytes());
+        write_task(out, T::NAME, now_ms);
         match &self.input {
-            Input::Value(task) => codec::encode_into(task, out).map_err(|error| error.to_string()),
+            Input::Value(task) => written(codec::encode_into(task, out)),
             Input::Encoded(Ok(input)) => {
                 out.extend_from_slice(input);
                 Ok(())
@@ -358,11 +420,13 @@ impl<T: Task> Operation for TaskCall<T> {
     }
 
     fn decode(encoded: &[u8]) -> Result<Self, String> {
-        let (_, input) = task_input(encoded, T::NAME)?;
-        Ok(TaskCall {
-            input: Input::Encoded(Ok(Bytes::copy_from_slice(input))),
-            encoded: Bytes::new(),
-        })
+        match stored_call(encoded, T::NAME) {
+            Ok(input) => Ok(TaskCall {
+                input: Input::Encoded(Ok(input)),
+                encoded: Bytes::new(),
+            }),
+            Err(error) => Err(error),
+        }
     }
 
     fn cancelled(reason: &str) -> Option<T::Output> {
@@ -371,6 +435,15 @@ impl<T: Task> Operation for TaskCall<T> {
             reason: reason.to_owned(),
         };
         T::from_failure(failure).ok()
+    }
+
+    fn perform_any<'a>(
+        mut self: Box<Self>,
+        context: &'a mut WorkflowContext,
+        encoded: Bytes,
+    ) -> Pin<Box<dyn Future<Output = Result<AnyOutput, Halt>> + Send + 'a>> {
+        self.encoded = encoded;
+        attempt::perform_boxed(self, context)
     }
 
     fn as_task(&mut self, encoded: &Bytes) -> Option<&mut dyn AnyTask> {
@@ -405,10 +478,14 @@ impl<T: Task> AnyTask for TaskCall<T> {
         let task = match std::mem::replace(&mut self.input, Input::Spent) {
             Input::Value(task) => task,
             Input::Encoded(_) | Input::Spent => {
-                let (_, input) = task_input(&self.encoded, T::NAME)
-                    .map_err(|error| Halt::undecodable("the operation", error))?;
-                codec::decode::<T>(input)
-                    .map_err(|error| Halt::undecodable(&format!("the input of `{}`", T::NAME), error))?
+                let input = match stored_input(&self.encoded, T::NAME) {
+                    Ok(input) => input,
+                    Err(halt) => return Err(halt),
+                };
+                match codec::decode::<T>(input) {
+                    Ok(task) => task,
+                    Err(error) => return Err(undecodable_input(T::NAME, error)),
+                }
             }
         };
         #[cfg(feature = "testing")]
@@ -444,7 +521,10 @@ impl<T: Task> AnyTask for TaskCall<T> {
     }
 
     fn failed(&self, failure: TaskFailure) -> Result<AnyOutput, TaskFailure> {
-        T::from_failure(failure).map(|output| Box::new(output) as AnyOutput)
+        match T::from_failure(failure) {
+            Ok(output) => Ok(Box::new(output)),
+            Err(failure) => Err(failure),
+        }
     }
 }
 

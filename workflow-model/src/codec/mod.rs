@@ -142,16 +142,9 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
 /// As [`encode`].
 pub fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Error> {
     let start = out.len();
-    out.push(tag::FORMAT);
     let mut serializer = ser::Serializer::new(out);
-    let mut result = value.serialize(&mut serializer);
-    if result.is_ok() {
-        result = serializer.finish();
-    }
-    if result.is_err() {
-        out.truncate(start);
-    }
-    result
+    let result = value.serialize(&mut serializer);
+    serializer.finish(start, result)
 }
 
 /// Decodes a value, which may borrow strings and bytes from the input.

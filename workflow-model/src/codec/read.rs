@@ -38,7 +38,7 @@ impl<'de> Deserializer<'de> {
         }
     }
 
-    pub(super) fn finish(self) -> Result<(), Error> {
+    pub(super) fn finish(&self) -> Result<(), Error> {
         match self.remaining() {
             0 => Ok(()),
             count => Err(Error::new(ErrorKind::TrailingBytes { count }).at(self.position)),

@@ -32,7 +32,9 @@ enum ByteElement {
 }
 
 impl<'a> Serializer<'a> {
+    /// Writes the format tag.
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        out.push(tag::FORMAT);
         Self {
             out,
             names: Interner::new(),
@@ -42,12 +44,16 @@ impl<'a> Serializer<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> Result<(), Error> {
-        if self.failed {
-            Err(Error::new(ErrorKind::Abandoned))
-        } else {
-            Ok(())
+    /// Removes what was written from `start` on, if that is no value.
+    pub(super) fn finish(&mut self, start: usize, result: Result<(), Error>) -> Result<(), Error> {
+        let result = match result {
+            Ok(()) if self.failed => Err(Error::new(ErrorKind::Abandoned)),
+            result => result,
+        };
+        if result.is_err() {
+            self.out.truncate(start);
         }
+        result
     }
 
     #[inline]
@@ -61,8 +67,8 @@ impl<'a> Serializer<'a> {
     }
 
     fn nested<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.enter()?;
-        value.serialize(&mut *self)?;
+        tri!(self.enter());
+        tri!(value.serialize(&mut *self));
         self.depth -= 1;
         Ok(())
     }

@@ -69,22 +69,33 @@ impl<'de, T: Input> Visitor<'de> for InputVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
         let mut slots = T::slots();
-        while let Some(field) = map.next_key_seed(FieldName(T::FIELDS))? {
-            match field {
-                None => drop(map.next_value::<IgnoredAny>()?),
-                Some(field) => {
-                    if T::read(&mut slots, field, &mut map)? {
-                        return Err(de::Error::duplicate_field(name(T::FIELDS, field)));
-                    }
-                }
+        loop {
+            // Without `?`, which is much to compile for each input.
+            let read = match map.next_key_seed(FieldName(T::FIELDS)) {
+                Ok(None) => return complete(slots),
+                Ok(Some(None)) => map.next_value().map(|IgnoredAny| false),
+                Ok(Some(Some(field))) => match T::read(&mut slots, field, &mut map) {
+                    Ok(true) => Err(de::Error::duplicate_field(name(T::FIELDS, field))),
+                    read => read,
+                },
+                Err(error) => Err(error),
+            };
+            if let Err(error) = read {
+                return Err(error);
             }
         }
-        T::complete(slots).map_err(|field| de::Error::missing_field(name(T::FIELDS, field)))
     }
 
     /// A unit has no fields, as for any struct.
     fn visit_unit<E: de::Error>(self) -> Result<T, E> {
-        T::complete(T::slots()).map_err(|field| de::Error::missing_field(name(T::FIELDS, field)))
+        complete(T::slots())
+    }
+}
+
+fn complete<T: Input, E: de::Error>(slots: T::Slots) -> Result<T, E> {
+    match T::complete(slots) {
+        Ok(input) => Ok(input),
+        Err(field) => Err(de::Error::missing_field(name(T::FIELDS, field))),
     }
 }
 

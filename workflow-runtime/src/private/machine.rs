@@ -11,9 +11,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::Durable;
-use crate::context::{Content, Saver, WorkflowContext};
+use crate::attempt::AnyOutput;
+use crate::context::{Arrived, Content, Saver, WorkflowContext};
 use crate::halt::Halt;
-use crate::operation::Operation;
+use crate::operation::{Decode, Pending};
 
 /// How a variable is stored and read back. It is made once for each variable, where the compiler checks that it can be.
 #[derive(Debug)]
@@ -159,32 +160,48 @@ impl<O, V, C> Point<O, V, C> {
     }
 }
 
-impl<O: Operation, V: Send + 'static, C: Variables<V>> Point<O, V, C> {
+// What depends on the operation is in its functions, so that this is compiled once for each tuple of variables.
+impl<O, V: Send + 'static, C: Variables<V>> Point<O, V, C> {
     /// Goes on behind the await of `operation`: begins the record of the step, and leaves the rest to the context.
-    pub(crate) fn leave(self, operation: O, context: &mut WorkflowContext, values: V) {
-        let pending = context.prepare(operation);
-        self.variables
-            .save(&values, &mut context.checkpoint(self.number, &pending));
-        context.go_behind(self.number, pending, Box::new(values));
+    pub(crate) fn leave(self, operation: Box<dyn Pending>, context: &mut WorkflowContext, values: V) {
+        leave(self.number, self.variables, operation, context, values);
     }
 
     /// The output of the operation, and the variables. A resumed instance is not that far: what is stored is read, and the
     /// stage is entered again when the operation is done.
-    pub(crate) fn enter(self, context: &mut WorkflowContext) -> Option<(O::Output, V)> {
-        if let Content::Arrived(output, values) = context.content() {
-            return Some((unboxed(output), unboxed(values)));
-        }
-        let read = context
-            .restore_operation::<O>()
-            .and_then(|pending| Ok((pending, self.variables.restore(context)?)));
-        match read {
-            Ok((pending, values)) => {
-                context.is_read();
-                context.go_behind(self.number, pending, Box::new(values));
+    pub(crate) fn enter(self, context: &mut WorkflowContext, decode: Decode) -> Option<(AnyOutput, V)> {
+        enter_point(self.number, self.variables, context, decode)
+    }
+}
+
+fn leave<V: Send + 'static, C: Variables<V>>(
+    point: usize,
+    variables: C,
+    operation: Box<dyn Pending>,
+    context: &mut WorkflowContext,
+    values: V,
+) {
+    let pending = context.prepare(operation);
+    variables.save(&values, &mut context.checkpoint(point, &pending));
+    context.go_behind(point, pending, Box::new(values));
+}
+
+fn enter_point<V: Send + 'static, C: Variables<V>>(
+    point: usize,
+    variables: C,
+    context: &mut WorkflowContext,
+    decode: Decode,
+) -> Option<(AnyOutput, V)> {
+    match context.arrived(decode) {
+        Arrived::Done(output, values) => Some((output, unboxed(values))),
+        Arrived::Resumed(pending) => {
+            match variables.restore(context) {
+                Ok(values) => context.resume_at(point, pending, Box::new(values)),
+                Err(halt) => context.stop(halt),
             }
-            Err(halt) => context.stop(halt),
+            None
         }
-        None
+        Arrived::Stopped => None,
     }
 }
 
@@ -226,7 +243,7 @@ pub fn enter<T: 'static>(_: Join<T>, context: &mut WorkflowContext) -> T {
     }
 }
 
-fn unboxed<T: 'static>(content: Box<dyn Any + Send>) -> T {
+pub(crate) fn unboxed<T: 'static>(content: Box<dyn Any + Send>) -> T {
     match content.downcast() {
         Ok(content) => *content,
         Err(_) => unreachable!("a stage is entered with what was made for it"),

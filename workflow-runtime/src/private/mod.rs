@@ -39,6 +39,7 @@ pub use crate::operation::{Description, Operation, Parking};
 pub use crate::task::StateRequirement;
 pub use crate::task_context::Extract;
 
+pub(crate) use self::machine::unboxed;
 use crate::workflow::Workflow;
 
 /// The entry at which a workflow only describes its operations.
