@@ -478,10 +478,7 @@ impl<T: Task> AnyTask for TaskCall<T> {
         let task = match std::mem::replace(&mut self.input, Input::Spent) {
             Input::Value(task) => task,
             Input::Encoded(_) | Input::Spent => {
-                let input = match stored_input(&self.encoded, T::NAME) {
-                    Ok(input) => input,
-                    Err(halt) => return Err(halt),
-                };
+                let input = stored_input(&self.encoded, T::NAME)?;
                 match codec::decode::<T>(input) {
                     Ok(task) => task,
                     Err(error) => return Err(undecodable_input(T::NAME, error)),

@@ -70,7 +70,7 @@ impl<'de, T: Input> Visitor<'de> for InputVisitor<T> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
         let mut slots = T::slots();
         loop {
-            // Without `?`, which is much to compile for each input.
+            // One `?` for all: each is much to compile for each input.
             let read = match map.next_key_seed(FieldName(T::FIELDS)) {
                 Ok(None) => return complete(slots),
                 Ok(Some(None)) => map.next_value().map(|IgnoredAny| false),
@@ -80,9 +80,7 @@ impl<'de, T: Input> Visitor<'de> for InputVisitor<T> {
                 },
                 Err(error) => Err(error),
             };
-            if let Err(error) = read {
-                return Err(error);
-            }
+            read?;
         }
     }
 
