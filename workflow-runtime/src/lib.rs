@@ -67,7 +67,9 @@ pub mod testing;
 mod workflow;
 
 pub use workflow_macros::{signal, task, update, workflow};
-pub use workflow_model::{BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId, StatusKind};
+pub use workflow_model::{
+    BlockedReason, InstanceId, InstanceStatus, InstanceSummary, InvalidId, StatusKind, duration,
+};
 
 pub use backoff::{BackoffConfig, Jitter, RetryPolicy};
 pub use block::Block;

@@ -151,7 +151,7 @@ impl TaskOptions {
 /// Why an attempt ended without an output.
 ///
 /// A task whose error type implements `From<TaskFailure>` hands it to the workflow as an ordinary `Err`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum TaskFailure {
     /// The task panicked.
