@@ -206,7 +206,9 @@ impl<W: Workflow> WorkflowCall<W> {
                 run.core.keys.child(&run.id, &id),
                 record::encode(&link),
             ));
-            run.shared.lock().has_children = true;
+            let mut shared = run.shared.lock();
+            shared.has_children = true;
+            shared.may_wait |= self.policy == ParentClosePolicy::Wait;
         }
         run.core.ready_elsewhere(&id, Bytes::new(), &mut batch.writes);
         Ok(())

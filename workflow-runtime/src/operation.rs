@@ -14,6 +14,7 @@ use crate::attempt::{self, AnyOutput, AnyTask};
 use crate::context::WorkflowContext;
 use crate::engine::{Entry, MessageEntry};
 use crate::halt::Halt;
+use crate::record::{self, OutcomeRecord};
 use crate::run::Run;
 use crate::store::{Batch, Write};
 use crate::task::{Input, StateRequirement, Task, TaskCall, TaskFailure, TaskOptions};
@@ -294,6 +295,7 @@ pub(crate) fn describe_encoded(encoded: &[u8]) -> String {
         Some((CHILD_START, name, _)) => format!("start of child workflow `{name}`"),
         Some((RECEIVE, name, _)) => format!("signal `{name}`"),
         Some((RECEIVE_UPDATE, name, _)) => format!("update `{name}`"),
+        Some((END, _, _)) => "its children to end".to_owned(),
         _ => "an unknown operation".to_owned(),
     }
 }
@@ -318,6 +320,19 @@ pub(crate) fn has_branches(encoded: &[u8]) -> bool {
     matches!(encoded.first(), Some(&BRANCHES | &BLOCK))
 }
 
+/// What an instance awaits whose code has returned: that its children end. `outcome` is how it ends then.
+pub(crate) fn write_end(outcome: &OutcomeRecord) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_head(&mut out, END, "");
+    out.extend_from_slice(&record::encode(outcome));
+    out
+}
+
+/// How an instance ends that awaits its children.
+pub(crate) fn read_end(encoded: &[u8]) -> Result<OutcomeRecord, String> {
+    codec::decode(expect(encoded, END, "")?).map_err(|error| error.to_string())
+}
+
 /// When the timer of a stored operation is due, if it is one.
 pub(crate) fn timer_due(encoded: &[u8]) -> Option<u64> {
     match read_head(encoded) {
@@ -333,6 +348,7 @@ pub(crate) const CHILD: u8 = b'c';
 pub(crate) const CHILD_START: u8 = b'b';
 pub(crate) const CHILD_HANDLE: u8 = b'h';
 const SLEEP: u8 = b's';
+const END: u8 = b'e';
 pub(crate) const RECEIVE: u8 = b'm';
 pub(crate) const RECEIVE_UPDATE: u8 = b'u';
 

@@ -11,6 +11,10 @@ use crate::child::ParentClosePolicy;
 /// The first byte of a state record.
 const STATE_VERSION: u8 = 1;
 
+/// The point of an instance whose code has returned and which waits for its children; no point of a workflow has
+/// parentheses in its name.
+pub(crate) const CLOSING: &str = "(closing)";
+
 /// An instance: written at its start, never changed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct InstanceRecord {

@@ -29,6 +29,10 @@ pub enum ParentClosePolicy {
     Terminate,
     /// The child goes on.
     Abandon,
+    /// The parent waits: when its code has returned, with an output or an error, it stays open until the child has
+    /// ended. What it returned is stored meanwhile, and is given to nobody before. A parent that is cancelled or
+    /// terminated, also while it waits, does not wait, and the child is cancelled.
+    Wait,
 }
 
 /// Why a child gave no output.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::core::decode;
 use crate::keys::Keys;
 use crate::record;
+use crate::record::CLOSING;
 use crate::store::{self, Condition, Store};
 
 /// What a node does with its life.
@@ -153,9 +154,9 @@ impl NodeRecord {
 
     /// Whether the node can run an instance of this workflow that is at this point (`None`: at its start).
     pub(super) fn knows(&self, workflow: &str, point: Option<&str>) -> bool {
-        self.workflows
-            .get(workflow)
-            .is_some_and(|points| point.is_none_or(|point| points.iter().any(|known| known == point)))
+        self.workflows.get(workflow).is_some_and(|points| {
+            point.is_none_or(|point| point == CLOSING || points.iter().any(|known| known == point))
+        })
     }
 }
 

@@ -191,7 +191,7 @@ pub(super) async fn look(core: &Arc<Core>, membership: &Membership) -> Result<()
             .entries
             .get(instance.workflow.as_str())
             .is_some_and(|entry| match &state {
-                Some(Ok(state)) => entry.points.contains(&state.point.as_str()),
+                Some(Ok(state)) => entry.knows(&state.point),
                 _ => true,
             });
         // The node of its shard takes it back by itself when it knows it.

@@ -4,6 +4,7 @@
 //! still open was told, so an engine that opens the store after a crash goes on telling. Each child is told once: its
 //! order and the mark in its link are one batch.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +16,11 @@ use super::control::ControlError;
 use super::core::{Core, decode};
 use super::lease::Lease;
 use super::order::{self, Order, Plan};
-use crate::child::ParentClosePolicy;
+use crate::child::{self, ParentClosePolicy};
 use crate::halt::Halt;
 use crate::keys::{self, Kind};
-use crate::record::{self, ChildRecord, OutcomeRecord};
+use crate::record::{self, ChildRecord, InstanceRecord, OutcomeRecord};
+use crate::run::Run;
 use crate::store::{Batch, Condition, Error, Verdict, Write};
 
 /// How many links are looked at together.
@@ -79,7 +81,96 @@ async fn page(core: &Core, parent: &InstanceId, start: &mut Option<Bytes>) -> Re
             open.push(link);
         }
     }
+    own(core, parent, open).await
+}
+
+/// Without those that are to be waited for and cannot end any more: whoever restarted such a child has made an instance
+/// of it that has no parent.
+async fn own(core: &Core, parent: &InstanceId, mut links: Vec<Link>) -> Result<Vec<Link>, Error> {
+    let keys: Vec<Bytes> = links
+        .iter()
+        .filter(|link| is_awaited(link))
+        .map(|link| core.keys.of(Kind::Instance, &link.child))
+        .collect();
+    if keys.is_empty() {
+        return Ok(links);
+    }
+    let found = core.store.get(&keys).await?;
+    let mut own = HashSet::new();
+    for (key, instance) in keys.into_iter().zip(found) {
+        if let Some(instance) = instance
+            && decode::<InstanceRecord>(&key, &instance)?.parent.as_ref() == Some(parent)
+        {
+            own.insert(key);
+        }
+    }
+    links.retain(|link| !is_awaited(link) || own.contains(&core.keys.of(Kind::Instance, &link.child)));
+    Ok(links)
+}
+
+/// What children of an instance have not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    /// Some have to be told of its end.
+    pub(crate) any: bool,
+    /// Some have to end before it does.
+    pub(crate) awaited: bool,
+}
+
+fn is_awaited(link: &Link) -> bool {
+    link.record.policy == ParentClosePolicy::Wait
+}
+
+/// Looks for open children.
+pub(crate) async fn survey(core: &Core, parent: &InstanceId) -> Result<Open, Error> {
+    let mut open = Open::default();
+    let mut start = Some(core.keys.numbered_range(Kind::Child, parent).start);
+    while start.is_some() && !open.awaited {
+        let links = page(core, parent, &mut start).await?;
+        open.any |= !links.is_empty();
+        open.awaited = links.iter().any(is_awaited);
+    }
     Ok(open)
+}
+
+/// The open children for which an instance waits whose code has returned: the first `limit`.
+pub(super) async fn awaited(
+    core: &Core,
+    parent: &InstanceId,
+    limit: usize,
+) -> Result<Vec<InstanceId>, Error> {
+    let mut awaited = Vec::new();
+    let mut start = Some(core.keys.numbered_range(Kind::Child, parent).start);
+    while start.is_some() && awaited.len() < limit {
+        let links = page(core, parent, &mut start).await?.into_iter();
+        awaited.extend(links.filter(is_awaited).map(|link| link.child));
+    }
+    awaited.truncate(limit);
+    Ok(awaited)
+}
+
+/// Waits until the children whose policy says so have ended. The code has returned, so their number does not grow: one is
+/// waited for after the other. Whether a child has ended is told by its outcome, and its message is only what wakes, so
+/// nothing is lost when this is interrupted.
+pub(super) async fn wait(run: &mut Run) -> Result<(), Halt> {
+    let mut start = Some(run.core.keys.numbered_range(Kind::Child, &run.id).start);
+    let mut failures = 0;
+    while let Some(from) = start.clone() {
+        match page(&run.core, &run.id, &mut start).await {
+            Ok(links) => {
+                for link in links.into_iter().filter(is_awaited) {
+                    run.next_message(&child::ended(&link.child)).await?;
+                }
+            }
+            Err(error @ Error::Corrupt(_)) => return Err(Halt::Store(error)),
+            Err(_) => {
+                start = Some(from);
+                failures += 1;
+                run.hot.lease.gate.wait_for_store(failures).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether an instance has a child that has to be told of its end.

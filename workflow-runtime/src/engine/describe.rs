@@ -8,12 +8,14 @@ use workflow_model::{InstanceId, InstanceStatus, codec};
 
 use super::branches::{BranchDetails, branches};
 use super::core::{Core, decode};
-use super::{WorkflowEngine, handle};
+use super::{WorkflowEngine, children, handle};
 use crate::child::ParentClosePolicy;
 use crate::keys::{Keys, Kind};
 use crate::operation;
 use crate::receive;
-use crate::record::{AttemptsRecord, ChildRecord, InstanceRecord, OutcomeRecord, StateRecord, Value};
+use crate::record::{
+    AttemptsRecord, CLOSING, ChildRecord, InstanceRecord, OutcomeRecord, StateRecord, Value,
+};
 use crate::store::Error;
 
 /// One instance, with its values as JSON.
@@ -37,9 +39,12 @@ pub struct InstanceDetails {
     /// Its children, by id: the first 100. [`ListFilter::parent`](crate::ListFilter::parent) lists all of them, with
     /// their status.
     pub children: Vec<ChildLink>,
+    /// The children that it waits for, when its code has returned and they have not ended: the first 100. See
+    /// [`ParentClosePolicy::Wait`].
+    pub waits_for: Vec<InstanceId>,
     /// Its arguments.
     pub input: Json,
-    /// What it returned.
+    /// What it returned, also while it waits for children.
     pub output: Option<Json>,
     /// The durable points that it has reached.
     pub steps: u64,
@@ -184,6 +189,12 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
             policy: link.policy,
         }));
     }
+    let closing = state.as_ref().filter(|state| state.point == CLOSING);
+    let closing = closing.and_then(|state| operation::read_end(&state.operation).ok());
+    let waits_for = match &closing {
+        Some(_) => children::awaited(core, id, CHILDREN).await?,
+        None => Vec::new(),
+    };
     let branches = match &state {
         Some(state) => branches(core, id, state, &sides).await?,
         None => Vec::new(),
@@ -196,8 +207,10 @@ async fn describe(core: &Core, id: &InstanceId) -> Result<Option<InstanceDetails
         stopped_ms: outcome.as_ref().map(|outcome| outcome.time_ms),
         parent: instance.parent,
         children,
+        waits_for,
         input: json(&instance.input),
-        output: outcome
+        output: closing
+            .or(outcome)
             .filter(|outcome| !outcome.output.is_empty())
             .map(|outcome| json(&outcome.output)),
         steps,

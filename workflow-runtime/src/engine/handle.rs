@@ -278,9 +278,7 @@ pub(crate) fn open(core: &Core, instance: &InstanceRecord, state: Option<Bytes>)
     let Some(Ok(state)) = state.map(StateRecord::read) else {
         return InstanceStatus::Running { point: None };
     };
-    if entry.is_none_or(|entry| !entry.points.contains(&state.point.as_str()))
-        && !is_known_elsewhere(Some(&state.point))
-    {
+    if entry.is_none_or(|entry| !entry.knows(&state.point)) && !is_known_elsewhere(Some(&state.point)) {
         return InstanceStatus::Blocked {
             reason: BlockedReason::UnknownPoint { point: state.point },
         };

@@ -10,6 +10,7 @@ use super::query::Values;
 use super::runner::{self, Machine};
 use crate::context::WorkflowContext;
 use crate::operation::Description;
+use crate::record::CLOSING;
 use crate::task_context::States;
 use crate::workflow::{Registry, RegistryVisitor, Workflow};
 use crate::{Durable, Signal, Update};
@@ -40,6 +41,11 @@ impl fmt::Debug for Entry {
 }
 
 impl Entry {
+    /// Whether this code can run an instance at a point. One that only waits for its children needs no code.
+    pub(crate) fn knows(&self, point: &str) -> bool {
+        point == CLOSING || self.points.contains(&point)
+    }
+
     /// The entry of a workflow type.
     pub fn of<W: Workflow>() -> Self {
         Entry {

@@ -23,7 +23,7 @@ use crate::halt::{Halt, HaltSlot};
 use crate::join::timers_of;
 use crate::keys::{Keys, Kind};
 use crate::operation;
-use crate::record::{AttemptsRecord, End, InstanceRecord, OutcomeRecord, Position, StateRecord};
+use crate::record::{AttemptsRecord, CLOSING, End, InstanceRecord, OutcomeRecord, Position, StateRecord};
 use crate::run::{Run, Scope};
 use crate::store::{Batch, Condition, Error, Write};
 use crate::workflow::Workflow;
@@ -103,7 +103,56 @@ async fn stages(mut code: Code, context: &mut WorkflowContext) -> Finished {
 }
 
 async fn finish(end: Result<(End, Bytes), Halt>, mut context: WorkflowContext) -> Ended {
-    let sides = context.side_keys();
+    let mut sides = context.side_keys();
+    let end = match end {
+        Ok((end, output)) => returned(end, output, &mut sides, &mut context).await,
+        Err(halt) => Err(halt),
+    };
+    conclude(end, sides, context).await
+}
+
+/// The code has returned. If children have to end first, what it returned is stored, and they are waited for.
+async fn returned(
+    end: End,
+    output: Bytes,
+    sides: &mut Vec<Bytes>,
+    context: &mut WorkflowContext,
+) -> Result<(End, Bytes), Halt> {
+    let run = context.run()?;
+    run.shared.outbox.check()?;
+    if !run.has_to_wait().await? {
+        return Ok((end, output));
+    }
+    let outcome = OutcomeRecord {
+        end,
+        time_ms: run.core.now_ms(),
+        steps: run.step,
+        output,
+    };
+    run.store_return(&outcome, std::mem::take(sides)).await?;
+    wait_for_children(context).await?;
+    Ok((outcome.end, outcome.output))
+}
+
+/// Goes on waiting for the children of an instance whose code returned in an earlier life.
+async fn resume_closing(outcome: OutcomeRecord, mut context: WorkflowContext) -> Ended {
+    let end = wait_for_children(&mut context).await;
+    let end = end.map(|()| (outcome.end, outcome.output));
+    conclude(end, Vec::new(), context).await
+}
+
+async fn wait_for_children(context: &mut WorkflowContext) -> Result<(), Halt> {
+    let halts = context.halts();
+    let run = context.run()?;
+    let hot = run.hot.clone();
+    let mut waiting: Pin<Box<dyn Future<Output = Result<(), Halt>> + Send + '_>> =
+        Box::pin(children::wait(run));
+    guarded(&mut waiting, &halts, Some(&hot), || {})
+        .await
+        .and_then(|end| end)
+}
+
+async fn conclude(end: Result<(End, Bytes), Halt>, sides: Vec<Bytes>, mut context: WorkflowContext) -> Ended {
     let run = match context.run() {
         Ok(run) => run,
         Err(halt) => return Ended::Left(halt),
@@ -312,7 +361,10 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     run.shared.lock().ready = ready;
     run.parent = instance.parent;
     run.restarts = instance.restarts;
-    run.shared.lock().has_children = state.is_some();
+    {
+        let mut shared = run.shared.lock();
+        (shared.has_children, shared.may_wait) = (state.is_some(), state.is_some());
+    }
     run.given = given
         .map(|value| decode(&wanted[5], &value))
         .transpose()
@@ -321,7 +373,7 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
     let entry = core.entries.get(instance.workflow.as_str());
     let point = state.clone().and_then(|state| StateRecord::read(state).ok());
     let point = point.as_ref().map(|state| state.point.as_str());
-    let is_known = entry.is_some_and(|entry| point.is_none_or(|point| entry.points.contains(&point)));
+    let is_known = entry.is_some_and(|entry| point.is_none_or(|point| entry.knows(point)));
     let is_claimed = claim.is_some();
     cluster::claim_of(core, hot, id, claim, is_known).await?;
     let Some(entry) = entry.filter(|_| is_known) else {
@@ -361,6 +413,14 @@ async fn load(core: &Arc<Core>, hot: &Arc<Hot>, id: &InstanceId, recovering: boo
         }
     };
     run.step = state.step;
+    if state.point == CLOSING {
+        let outcome = operation::read_end(&state.operation);
+        let context = WorkflowContext::starting(run);
+        return Ok(match outcome {
+            Ok(outcome) => Loaded::Machine(Box::pin(resume_closing(outcome, context))),
+            Err(error) => Loaded::Nothing(finish(Err(Halt::undecodable("the output", error)), context).await),
+        });
+    }
     let attempts: Option<AttemptsRecord> = attempts
         .map(|value| decode(&wanted[3], &value))
         .transpose()

@@ -28,7 +28,8 @@ use crate::engine::hot::{Hot, Verb};
 use crate::engine::start::StartError;
 use crate::halt::Halt;
 use crate::keys::{self, Kind};
-use crate::record::{self, AttemptsRecord, ChildEnd, GivenRecord, MessageRecord, Position};
+use crate::operation;
+use crate::record::{self, AttemptsRecord, ChildEnd, GivenRecord, MessageRecord, Position, StateWriter};
 use crate::store::{self, Batch, Condition, Verdict, Write};
 
 pub(crate) use self::ledger::Ledger;
@@ -144,6 +145,8 @@ pub(crate) struct SharedState {
     pub(crate) done: BTreeMap<Scope, Bytes>,
     /// It may have links to children.
     pub(crate) has_children: bool,
+    /// Some of them may have to end before it does.
+    pub(crate) may_wait: bool,
     /// Failed attempts of pending tasks.
     pub(crate) attempts: BTreeMap<Scope, AttemptsRecord>,
     /// Where blocks stood when the instance was loaded, until their lines go on.
@@ -172,6 +175,7 @@ impl Default for SharedState {
             read_at: 0,
             done: BTreeMap::new(),
             has_children: false,
+            may_wait: false,
             attempts: BTreeMap::new(),
             positions: BTreeMap::new(),
             sides: BTreeMap::new(),
@@ -661,6 +665,42 @@ impl Run {
             self.core.wake(&parent);
         }
         Ok(children)
+    }
+
+    /// Whether the instance, whose code has returned, has to wait for children.
+    pub(crate) async fn has_to_wait(&self) -> Result<bool, Halt> {
+        if !self.shared.lock().may_wait {
+            return Ok(false);
+        }
+        let mut failures = 0;
+        loop {
+            match children::survey(&self.core, &self.id).await {
+                Ok(open) => {
+                    // Nobody is left who could start one.
+                    self.shared.lock().has_children = open.any;
+                    return Ok(open.awaited);
+                }
+                Err(error @ store::Error::Corrupt(_)) => return Err(Halt::Store(error)),
+                Err(_) => {
+                    failures += 1;
+                    self.hot.lease.gate.wait_for_store(failures).await?;
+                }
+            }
+        }
+    }
+
+    /// Stores what the code returned in the place of the state: none of the code runs again.
+    pub(crate) async fn store_return(
+        &mut self,
+        outcome: &record::OutcomeRecord,
+        sides: Vec<Bytes>,
+    ) -> Result<(), Halt> {
+        let operation = operation::write_end(outcome);
+        let state = StateWriter::new(self.step, record::CLOSING, &operation, 0).finish();
+        let mut batch = self.batch();
+        batch.writes.extend(sides.into_iter().map(Write::Delete));
+        batch.writes.push(Write::Put(self.state_key.clone(), state));
+        self.commit_ready(batch, true).await
     }
 
     async fn has_open_children(&self) -> Result<bool, Halt> {
