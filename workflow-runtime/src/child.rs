@@ -4,6 +4,7 @@
 //! together with its outcome, so a parent that waits leaves the memory as for any other message.
 
 mod end;
+mod given_up;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -201,6 +202,7 @@ impl<W: Workflow> WorkflowCall<W> {
                 workflow: W::NAME.to_owned(),
                 policy: self.policy,
                 told: false,
+                given_up: false,
             };
             batch.writes.push(Write::Put(
                 run.core.keys.child(&run.id, &id),

@@ -39,6 +39,9 @@ pub(crate) struct ChildRecord {
     pub(crate) policy: ParentClosePolicy,
     /// The parent has ended, and the child has its order.
     pub(crate) told: bool,
+    /// The branch that awaited the child was given up, and the child has its order.
+    #[serde(default)]
+    pub(crate) given_up: bool,
 }
 
 /// How an instance ended, or why it is blocked.

@@ -56,7 +56,13 @@ async fn page(core: &Core, parent: &InstanceId, start: &mut Option<Bytes>) -> Re
             continue;
         };
         let record: ChildRecord = decode(&key, &value)?;
-        if record.told || record.policy == ParentClosePolicy::Abandon {
+        let needs_nothing = match record.policy {
+            ParentClosePolicy::Abandon => true,
+            // A second order to cancel would end its cleaning up.
+            ParentClosePolicy::Cancel => record.given_up,
+            ParentClosePolicy::Terminate | ParentClosePolicy::Wait => false,
+        };
+        if record.told || needs_nothing {
             continue;
         }
         links.push(Link {
@@ -198,8 +204,9 @@ pub(crate) async fn settle(
     while let Some(from) = start.clone() {
         match page(core, parent, &mut start).await {
             Ok(links) => {
-                let mut telling = stream::iter(links)
-                    .map(|link| tell(core, lease, link, &reason))
+                let untold = |link: &Link| !(is_awaited(link) && link.record.given_up);
+                let mut telling = stream::iter(links.into_iter().filter(untold))
+                    .map(|link| tell_end(core, lease, link, &reason))
                     .buffer_unordered(AT_A_TIME);
                 while let Some(told) = telling.next().await {
                     told?;
@@ -229,19 +236,81 @@ pub(crate) async fn settle(
     }
 }
 
-/// Gives one child its order.
-async fn tell(core: &Arc<Core>, lease: &Arc<Lease>, link: Link, reason: &str) -> Result<(), Halt> {
+/// Tells one child of its parent's end.
+async fn tell_end(core: &Arc<Core>, lease: &Arc<Lease>, link: Link, reason: &str) -> Result<(), Halt> {
     let order = match link.record.policy {
         ParentClosePolicy::Terminate => Order::Terminate(reason.to_owned()),
         _ => Order::Cancel(reason.to_owned()),
     };
-    let told = record::encode(&ChildRecord {
+    let told = ChildRecord {
         told: true,
-        ..link.record
-    });
+        ..link.record.clone()
+    };
+    tell(core, lease, &link, order, &told).await
+}
+
+/// Cancels children that nobody awaits any more, because another branch was first or has failed: each once.
+pub(crate) async fn give_up(run: &Run, children: &[InstanceId]) -> Result<(), Halt> {
+    let (core, lease) = (&run.core, &run.hot.lease);
+    let keys: Vec<Bytes> = children
+        .iter()
+        .map(|child| core.keys.child(&run.id, child))
+        .collect();
+    let mut failures = 0;
+    let found = loop {
+        match core.store.get(&keys).await {
+            Ok(found) => break found,
+            Err(error @ Error::Corrupt(_)) => return Err(Halt::Store(error)),
+            Err(_) => {
+                failures += 1;
+                lease.gate.wait_for_store(failures).await?;
+            }
+        }
+    };
+    let reason = format!("its parent `{}` does not wait for it any more", run.id);
+    let mut telling = Vec::new();
+    for ((child, key), value) in children.iter().zip(keys).zip(found) {
+        let Some(value) = value else { continue };
+        let record: ChildRecord = decode(&key, &value).map_err(Halt::Store)?;
+        if record.given_up || record.told || record.policy == ParentClosePolicy::Abandon {
+            continue;
+        }
+        let given_up = ChildRecord {
+            given_up: true,
+            ..record.clone()
+        };
+        let link = Link {
+            child: child.clone(),
+            key,
+            value,
+            record,
+        };
+        telling.push((link, given_up));
+    }
+    let mut telling = stream::iter(telling)
+        .map(|(link, given_up)| {
+            let order = Order::Cancel(reason.clone());
+            async move { tell(core, lease, &link, order, &given_up).await }
+        })
+        .buffer_unordered(AT_A_TIME);
+    while let Some(told) = telling.next().await {
+        told?;
+    }
+    Ok(())
+}
+
+/// Gives one child its order; the link becomes `marked` with it.
+async fn tell(
+    core: &Arc<Core>,
+    lease: &Arc<Lease>,
+    link: &Link,
+    order: Order,
+    marked: &ChildRecord,
+) -> Result<(), Halt> {
+    let marked = record::encode(marked);
     let mark = || Plan {
         conditions: vec![Condition::Equals(link.key.clone(), link.value.clone())],
-        writes: vec![Write::Put(link.key.clone(), told.clone())],
+        writes: vec![Write::Put(link.key.clone(), marked.clone())],
         ..Plan::default()
     };
     let (mut failures, mut tries) = (0, 0);

@@ -71,6 +71,12 @@ pub(super) fn decode<T: Durable>(run: &Run, encoded: &[u8]) -> Result<T, Halt> {
     decoded.map_err(|error| Halt::undecodable("the result of a branch", error))
 }
 
+/// What a branch of this line gave before the instance was loaded.
+pub(super) fn stored_output<T: Durable>(run: &Run, index: u32) -> Result<Option<T>, Halt> {
+    let stored = run.shared.lock().done.get(&run.scope.branch(index)).cloned();
+    stored.map(|stored| decode(run, &stored)).transpose()
+}
+
 /// Removes the timers of operations that nobody waits for any more.
 pub(super) fn forget_timers(run: &mut Run, operations: &[Bytes]) {
     let timers = operations.iter().flat_map(timers_of);

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
-use super::branch::{branch, contender, decode, enlist_branch, forget_timers, stored_winner};
+use super::branch::{branch, contender, decode, enlist_branch, forget_timers, stored_output, stored_winner};
 use super::encoding::{BranchWriter, JOIN, SELECT, TRY_JOIN, branches, parts};
 use crate::Durable;
 use crate::context::WorkflowContext;
@@ -125,11 +125,25 @@ macro_rules! tuples {
             async fn perform(self, context: &mut WorkflowContext, encoded: Bytes) -> Result<Self::Output, Halt> {
                 let parts = parts(TRY_JOIN, &encoded, $count)?;
                 let run = context.run()?;
-                let lines = Lines::split(run, $count);
-                let outcome = tokio::try_join!(
-                    $(or_stop(branch(run, &lines, $place, self.0.$place, parts[$place].clone()))),*
-                );
-                drop(lines);
+                // A failure that was stored before a crash decides; the children of the others may be cancelled already.
+                let failed = 'stored: {
+                    $(if let Some(Err(error)) = stored_output::<$operation::Output>(run, $place)? {
+                        break 'stored Some(error);
+                    })*
+                    None
+                };
+                let outcome = match failed {
+                    Some(error) => Err(Stop::Failed(error)),
+                    None => {
+                        let lines = Lines::split(run, $count);
+                        tokio::try_join!(
+                            $(or_stop(branch(run, &lines, $place, self.0.$place, parts[$place].clone()))),*
+                        )
+                    }
+                };
+                if matches!(outcome, Err(Stop::Failed(_))) {
+                    run.give_up_children(&parts, None).await?;
+                }
                 run.give_back(&run.scope);
                 forget_timers(run, &parts);
                 run.forget_below();
@@ -181,6 +195,7 @@ macro_rules! tuples {
                         winner.win().await?
                     }
                 };
+                run.give_up_children(&parts, Some(winner)).await?;
                 run.give_back(&run.scope);
                 forget_timers(run, &parts);
                 run.forget_below();

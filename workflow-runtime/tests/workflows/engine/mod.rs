@@ -3,6 +3,7 @@
 mod blocked;
 mod bulk;
 mod children;
+mod children_given_up;
 mod children_wait;
 mod control;
 mod early;
