@@ -37,6 +37,12 @@ pub struct BranchDetails {
     pub attempts: Option<FailedAttempts>,
 }
 
+/// A branch, and the line in which its pending task runs.
+struct Found {
+    details: BranchDetails,
+    task: Option<Scope>,
+}
+
 /// What branches have in the store.
 struct Stored<'a> {
     done: BTreeMap<Scope, Bytes>,
@@ -52,6 +58,28 @@ pub(super) async fn branches(
     state: &StateRecord,
     sides: &[(Bytes, Bytes)],
 ) -> Result<Vec<BranchDetails>, Error> {
+    let found = find(core, id, state, sides).await?;
+    Ok(found.into_iter().map(|found| found.details).collect())
+}
+
+/// The line in which the pending task of the branch with this path runs; `None` if no task is pending there.
+pub(super) async fn line_of_task(
+    core: &Core,
+    id: &InstanceId,
+    state: &StateRecord,
+    path: &[u32],
+) -> Result<Option<Scope>, Error> {
+    let found = find(core, id, state, &[]).await?;
+    let tasks = found.into_iter().filter(|found| found.details.path == path);
+    Ok(tasks.filter_map(|found| found.task).next_back())
+}
+
+async fn find(
+    core: &Core,
+    id: &InstanceId,
+    state: &StateRecord,
+    sides: &[(Bytes, Bytes)],
+) -> Result<Vec<Found>, Error> {
     if !operation::has_branches(&state.operation) {
         return Ok(Vec::new());
     }
@@ -93,7 +121,7 @@ struct Place {
 }
 
 impl Stored<'_> {
-    fn of_operation(&self, encoded: &Bytes, place: &Place, found: &mut Vec<BranchDetails>) {
+    fn of_operation(&self, encoded: &Bytes, place: &Place, found: &mut Vec<Found>) {
         if operation::is_block(encoded) {
             return self.of_block(encoded, place, found);
         }
@@ -107,7 +135,8 @@ impl Stored<'_> {
             let output = self.done.get(&inner.scope).map(|output| json(output));
             if output.is_some() || !operation::is_block(part) {
                 let ended = output.is_some();
-                found.push(BranchDetails {
+                let is_pending = !ended && operation::is_task(part);
+                let details = BranchDetails {
                     path: inner.path.clone(),
                     awaits: operation::describe_encoded(part),
                     output,
@@ -115,6 +144,10 @@ impl Stored<'_> {
                     point: None,
                     variables: BTreeMap::new(),
                     attempts: self.attempts(&inner.scope),
+                };
+                found.push(Found {
+                    details,
+                    task: is_pending.then(|| inner.scope.clone()),
                 });
                 if ended {
                     continue;
@@ -124,13 +157,14 @@ impl Stored<'_> {
         }
     }
 
-    fn of_block(&self, encoded: &Bytes, place: &Place, found: &mut Vec<BranchDetails>) {
+    fn of_block(&self, encoded: &Bytes, place: &Place, found: &mut Vec<Found>) {
         let scope = place.scope.branch(0);
         let position = self.positions.get(&scope);
         let position = position.filter(|position| position.above == place.above);
         let operation = position.map_or(encoded, |position| &position.state.operation);
         let captures = || captures_of(encoded).into_iter();
-        found.push(BranchDetails {
+        let is_pending = position.is_some() && operation::is_task(operation);
+        let details = BranchDetails {
             path: place.path.clone(),
             awaits: operation::describe_encoded(operation),
             output: None,
@@ -141,6 +175,10 @@ impl Stored<'_> {
                 None => captures().map(|(name, value)| (name, json(&value))).collect(),
             },
             attempts: self.attempts(&scope),
+        };
+        found.push(Found {
+            details,
+            task: is_pending.then(|| scope.clone()),
         });
         if let Some(position) = position {
             let inner = Place {

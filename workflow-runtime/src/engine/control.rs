@@ -7,6 +7,7 @@ use serde_json::Value;
 use workflow_model::{BlockedReason, InstanceId, InstanceStatus, codec};
 
 use super::WorkflowEngine;
+use super::branches;
 use super::order::{self, Order, Plan};
 use crate::keys::Kind;
 use crate::operation;
@@ -110,23 +111,70 @@ impl<R> WorkflowEngine<R> {
         self.order(id, Order::Retry).await
     }
 
-    /// Lets an instance that is blocked by a failed task go on with `output` as the task's output.
+    /// Lets an instance that is blocked by a failed task go on with `output` as the task's output. Where the task gives a
+    /// `Result`, `{"Ok": ..}` is an output, and `{"Err": ..}` lets the code of the workflow see a failure.
     ///
     /// # Errors
     /// [`ControlError`] says why it does not. An output that does not fit the task's type blocks the instance again.
     pub async fn skip(&self, id: &InstanceId, output: &Value) -> Result<(), ControlError> {
+        self.skip_branch(id, &[], output).await
+    }
+
+    /// As [`skip`](WorkflowEngine::skip), for a task in a branch: `path` is that of its
+    /// [`BranchDetails`](crate::BranchDetails), which [`describe`](WorkflowEngine::describe) shows.
+    ///
+    /// # Errors
+    /// As [`skip`](WorkflowEngine::skip), and when no task is pending in that branch.
+    ///
+    /// ```
+    /// use workflow_runtime::prelude::*;
+    ///
+    /// #[task]
+    /// async fn reserve(seat: u32) -> u32 {
+    ///     assert!(seat != 13, "there is no such seat");
+    ///     seat
+    /// }
+    ///
+    /// #[workflow]
+    /// async fn trip() -> (u32, u32) {
+    ///     join!(reserve(7), reserve(13))
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let engine = WorkflowEngine::<trip>::builder().in_memory().build().await?;
+    /// let handle = engine.start(trip()).await?;
+    /// while !matches!(handle.status().await?, workflow_runtime::InstanceStatus::Blocked { .. }) {
+    ///     tokio::task::yield_now().await;
+    /// }
+    /// engine.skip_branch(handle.id(), &[1], &serde_json::json!(14)).await?;
+    /// assert_eq!(handle.result().await?, (7, 14));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn skip_branch(
+        &self,
+        id: &InstanceId,
+        path: &[u32],
+        output: &Value,
+    ) -> Result<(), ControlError> {
         let core = self.core();
         let encoded = codec::from_json(output).map_err(|error| store::Error::Corrupt(error.to_string()))?;
         let state = core.read_one(&core.keys.of(Kind::State, id)).await?;
         let state = state.and_then(|state| StateRecord::read(state).ok());
-        let Some(state) = state.filter(|state| operation::is_task(&state.operation)) else {
+        let Some(state) = state else {
             return Err(order::refuse(core, id, "skipped: no task is pending").await?);
+        };
+        let key = if path.is_empty() && operation::is_task(&state.operation) {
+            core.keys.of(Kind::Given, id)
+        } else {
+            match branches::line_of_task(core, id, &state, path).await? {
+                Some(line) => core.keys.scoped(Kind::Given, id, &line.bytes()),
+                None => return Err(order::refuse(core, id, "skipped: no task is pending there").await?),
+            }
         };
         let given = record::encode(&GivenRecord {
             step: state.step,
             output: encoded.into(),
         });
-        let write = Write::Put(core.keys.of(Kind::Given, id), given);
         let failed = |end: &End| {
             matches!(
                 end,
@@ -136,7 +184,7 @@ impl<R> WorkflowEngine<R> {
             )
         };
         let mut plan = order::reopen(core, id, "skipped", failed).await?;
-        plan.writes.push(write);
+        plan.writes.push(Write::Put(key, given));
         order::commit(core, id, plan).await
     }
 

@@ -233,7 +233,13 @@ impl Core {
                 .flatten()
                 .and_then(|attempts| attempts_timer(&attempts)),
         );
-        for kind in [Kind::Branch, Kind::Position, Kind::Attempts, Kind::Side] {
+        for kind in [
+            Kind::Branch,
+            Kind::Position,
+            Kind::Attempts,
+            Kind::Side,
+            Kind::Given,
+        ] {
             for (key, value) in self.read_all(self.keys.numbered_range(kind, id)).await? {
                 match kind {
                     Kind::Position => {

@@ -242,6 +242,8 @@ async fn begin_anew(core: &Core, id: &InstanceId, writes: &mut Vec<Write>) -> Re
         writes.push(Write::Delete(keys[1].clone()));
         return Ok(());
     };
+    let given = core.read_all(core.keys.numbered_range(Kind::Given, id)).await?;
+    writes.extend(given.into_iter().map(|(key, _)| Write::Delete(key)));
     let branches = core
         .read_all(core.keys.numbered_range(Kind::Attempts, id))
         .await?;

@@ -23,7 +23,9 @@ use crate::halt::{Halt, HaltSlot};
 use crate::join::timers_of;
 use crate::keys::{Keys, Kind};
 use crate::operation;
-use crate::record::{AttemptsRecord, CLOSING, End, InstanceRecord, OutcomeRecord, Position, StateRecord};
+use crate::record::{
+    AttemptsRecord, CLOSING, End, GivenRecord, InstanceRecord, OutcomeRecord, Position, StateRecord,
+};
 use crate::run::{Run, Scope};
 use crate::store::{Batch, Condition, Error, Write};
 use crate::workflow::Workflow;
@@ -513,6 +515,10 @@ async fn load_branches(core: &Core, run: &Run) -> Result<(), Halt> {
         .read_all(core.keys.numbered_range(Kind::Attempts, &run.id))
         .await
         .map_err(Halt::Store)?;
+    let given = core
+        .read_all(core.keys.numbered_range(Kind::Given, &run.id))
+        .await
+        .map_err(Halt::Store)?;
     let positions = core
         .read_all(core.keys.numbered_range(Kind::Position, &run.id))
         .await
@@ -533,6 +539,13 @@ async fn load_branches(core: &Core, run: &Run) -> Result<(), Halt> {
             }
             shared.ledger.enter(&scope, key);
             shared.attempts.insert(scope, attempts);
+        }
+    }
+    for (key, value) in given {
+        if let Some(scope) = scope(&key) {
+            let given: GivenRecord = decode(&key, &value).map_err(Halt::Store)?;
+            shared.ledger.enter(&scope, key);
+            shared.given.insert(scope, given.output);
         }
     }
     for (key, value) in positions {

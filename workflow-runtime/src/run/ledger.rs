@@ -104,6 +104,9 @@ impl Run {
         for scope in within(&shared.attempts, &self.scope, false) {
             shared.attempts.remove(&scope);
         }
+        for scope in within(&shared.given, &self.scope, false) {
+            shared.given.remove(&scope);
+        }
         for scope in within(&shared.positions, &self.scope, false) {
             shared.positions.remove(&scope);
         }

@@ -88,7 +88,7 @@ impl Scope {
         self.0.starts_with(&other.0)
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0.iter().flat_map(|index| index.to_be_bytes()).collect()
     }
 
@@ -149,6 +149,8 @@ pub(crate) struct SharedState {
     pub(crate) may_wait: bool,
     /// Failed attempts of pending tasks.
     pub(crate) attempts: BTreeMap<Scope, AttemptsRecord>,
+    /// Outputs that an operator gave in the place of branches' tasks.
+    pub(crate) given: BTreeMap<Scope, Bytes>,
     /// Where blocks stood when the instance was loaded, until their lines go on.
     pub(crate) positions: BTreeMap<Scope, Position>,
     /// The large values that these positions refer to.
@@ -177,6 +179,7 @@ impl Default for SharedState {
             has_children: false,
             may_wait: false,
             attempts: BTreeMap::new(),
+            given: BTreeMap::new(),
             positions: BTreeMap::new(),
             sides: BTreeMap::new(),
             next_side: 0,
@@ -732,8 +735,15 @@ impl Run {
 
     /// The output that an operator gave in the place of the pending task's.
     pub(crate) fn take_given(&mut self) -> Option<Bytes> {
-        let given = self.given.take().filter(|given| given.step == self.step)?;
-        self.obsolete.push(self.core.keys.of(Kind::Given, &self.id));
-        Some(given.output)
+        if self.scope.is_main() {
+            let given = self.given.take().filter(|given| given.step == self.step)?;
+            self.obsolete.push(self.core.keys.of(Kind::Given, &self.id));
+            return Some(given.output);
+        }
+        // The line stands where it stood when the output was given: it goes on with the pending task.
+        let given = self.shared.lock().given.remove(&self.scope)?;
+        let key = self.core.keys.scoped(Kind::Given, &self.id, &self.scope.bytes());
+        self.obsolete.push(key);
+        Some(given)
     }
 }

@@ -80,7 +80,24 @@ async fn parent(n: u32) -> u32 {
     waiting(n).id("the-child").await
 }
 
-workflows! { App { stoppable, waiting, blocked, parent } }
+/// Blocked at a task of a branch, of a block, and behind a time limit, one after the other.
+#[workflow]
+async fn blocked_inside(n: u32) -> u32 {
+    let (a, b) = join!(tidy(n), doomed(n));
+    let c = select! {
+        c = async {
+            let c = tidy(n).await;
+            doomed(c).await + c
+        } => c,
+        () = sleep("30d") => 0,
+    };
+    let all =
+        join_all((0..3).map(|n| async move { if n == 1 { doomed(n).await } else { tidy(n).await } })).await;
+    let last = doomed(n).timeout("1h").await.unwrap_or_default();
+    a + b + c + all.iter().sum::<u32>() + last
+}
+
+workflows! { App { stoppable, waiting, blocked, blocked_inside, parent } }
 
 async fn open(store: &MemoryStore, waiting_in_memory: usize) -> WorkflowEngine<App> {
     let builder = WorkflowEngine::<App>::builder()
@@ -238,4 +255,59 @@ async fn a_blocked_instance_is_retried_skipped_or_ended() {
         Err(ResultError::Cancelled { .. })
     ));
     only_the_ends(&store, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_branch_is_skipped() {
+    for waiting_in_memory in [0, 1000] {
+        let store = MemoryStore::new();
+        let mut engine = open(&store, waiting_in_memory).await;
+        let handle = engine.start(blocked_inside(1)).id("one").await.unwrap();
+        let id = handle.id().clone();
+        for (path, output) in [(&[1][..], 100), (&[0], 1000), (&[1], 20), (&[0], 5)] {
+            let error = engine.handle::<blocked_inside>(id.clone()).result().await;
+            assert!(matches!(
+                error,
+                Err(ResultError::Blocked {
+                    reason: BlockedReason::TaskFailed { .. },
+                    ..
+                })
+            ));
+            for wrong in [&[][..], &[7], &[0, 0]] {
+                let refused = engine.skip_branch(&id, wrong, &serde_json::json!(1)).await;
+                let error = refused.unwrap_err().to_string();
+                assert!(error.contains("no task is pending"), "{error}");
+            }
+            // An output of another type blocks it again, and is forgotten with the next retry.
+            engine
+                .skip_branch(&id, path, &serde_json::json!("many"))
+                .await
+                .unwrap();
+            let error = engine
+                .handle::<blocked_inside>(id.clone())
+                .result()
+                .await
+                .unwrap_err();
+            assert!(
+                error.to_string().contains("the given output of `doomed`"),
+                "{error}"
+            );
+            engine.retry(&id).await.unwrap();
+            let _ = engine.handle::<blocked_inside>(id.clone()).result().await;
+            engine
+                .skip_branch(&id, path, &serde_json::json!(output))
+                .await
+                .unwrap();
+            // The output that was given outlives the process.
+            engine.abort().await;
+            engine = open(&store, waiting_in_memory).await;
+        }
+        let result = engine.handle::<blocked_inside>(id).result().await.unwrap();
+        let tidied = |n: u32| n + 1;
+        assert_eq!(
+            result,
+            tidied(1) + 100 + (1000 + tidied(1)) + (tidied(0) + 20 + tidied(2)) + 5
+        );
+        only_the_ends(&store, 1);
+    }
 }
