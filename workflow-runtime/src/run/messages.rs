@@ -1,5 +1,7 @@
 //! Messages: read when the instance is told of them, taken by one line each, removed with that line's next batch.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use bytes::Bytes;
 
 use super::waiting::Wait;
@@ -40,10 +42,19 @@ impl Run {
                     let mut shared = self.shared.lock();
                     // What was read before a message was removed may still hold it.
                     if shared.removals == removals && shared.read_at < told {
-                        let taken = &shared.taken;
-                        let unread = |message: &Message| taken.iter().all(|(key, _)| *key != message.key);
-                        let messages = messages.into_iter().filter(unread).collect();
-                        shared.messages = messages;
+                        let mut unread: BTreeMap<String, VecDeque<Message>> = BTreeMap::new();
+                        for message in messages {
+                            if shared.taken.contains_key(&message.key) {
+                                continue;
+                            }
+                            match unread.get_mut(&message.signal) {
+                                Some(same) => same.push_back(message),
+                                None => {
+                                    unread.insert(message.signal.clone(), VecDeque::from([message]));
+                                }
+                            }
+                        }
+                        shared.messages = unread;
                         if let Some(ready) = &ready {
                             self.hot.note_ready(ready);
                         }
@@ -62,22 +73,18 @@ impl Run {
     }
 
     pub(crate) fn has_message(&self, signal: &str) -> bool {
-        self.shared
-            .lock()
-            .messages
-            .iter()
-            .any(|message| message.signal == signal)
+        self.shared.lock().messages.contains_key(signal)
     }
 
     /// Takes the first message with this name; this line's next batch removes its record.
     pub(super) fn take_message(&mut self, signal: &str) -> Option<Message> {
         let mut shared = self.shared.lock();
-        let index = shared
-            .messages
-            .iter()
-            .position(|message| message.signal == signal)?;
-        let message = shared.messages.remove(index);
-        shared.taken.push((message.key.clone(), self.scope.clone()));
+        let same = shared.messages.get_mut(signal)?;
+        let message = same.pop_front()?;
+        if same.is_empty() {
+            shared.messages.remove(signal);
+        }
+        shared.taken.insert(message.key.clone(), self.scope.clone());
         self.obsolete.push(message.key.clone());
         Some(message)
     }
@@ -85,7 +92,7 @@ impl Run {
     /// A taken message stays in the store after all.
     pub(crate) fn put_back(&mut self, message: &Message) {
         self.obsolete.retain(|key| *key != message.key);
-        self.shared.lock().taken.retain(|(key, _)| *key != message.key);
+        self.shared.lock().taken.remove(&message.key);
         self.hot.tell();
     }
 
@@ -103,7 +110,7 @@ impl Run {
 
     /// Whether a message was received and its record is not removed yet.
     pub(super) fn is_taken(&self, key: &Bytes) -> bool {
-        self.shared.lock().taken.iter().any(|(taken, _)| taken == key)
+        self.shared.lock().taken.contains_key(key)
     }
 
     /// The taken messages that a batch removes.
@@ -112,17 +119,13 @@ impl Run {
         if shared.taken.is_empty() {
             return Vec::new();
         }
-        let removes = |key: &Bytes| {
-            batch
-                .writes
-                .iter()
-                .any(|write| matches!(write, Write::Delete(other) if other == key))
-        };
-        shared
-            .taken
-            .iter()
-            .map(|(key, _)| key.clone())
-            .filter(removes)
+        let deletes = batch.writes.iter().filter_map(|write| match write {
+            Write::Delete(key) => Some(key),
+            Write::Put(..) => None,
+        });
+        deletes
+            .filter(|key| shared.taken.contains_key(*key))
+            .cloned()
             .collect()
     }
 
@@ -131,18 +134,21 @@ impl Run {
             return;
         }
         let mut shared = self.shared.lock();
-        shared.taken.retain(|(key, _)| !removed.contains(key));
+        for key in removed {
+            shared.taken.remove(key);
+        }
         shared.removals += 1;
     }
 
     /// Lines within `scope` were dropped: what they took and did not remove is to be read again.
     pub(crate) fn give_back(&self, scope: &Scope) {
         let mut shared = self.shared.lock();
-        let given_back: Vec<Bytes> = shared
-            .taken
-            .extract_if(.., |(_, taker)| taker.is_within(scope))
-            .map(|(key, _)| key)
-            .collect();
+        let of_them = |(_, taker): &(&Bytes, &Scope)| taker.is_within(scope);
+        let taken = shared.taken.iter().filter(of_them);
+        let given_back: Vec<Bytes> = taken.map(|(key, _)| key.clone()).collect();
+        for key in &given_back {
+            shared.taken.remove(key);
+        }
         if !given_back.is_empty() {
             drop(shared);
             self.shared.outbox.forget(&given_back);

@@ -11,7 +11,7 @@ mod messages;
 mod outside;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -133,10 +133,11 @@ pub(crate) struct Shared {
 pub(crate) struct SharedState {
     /// The value of the ready record, as far as this instance knows; `None` when there is none.
     pub(crate) ready: Option<Bytes>,
-    /// Messages that are stored and not received yet, as of the last look.
-    messages: Vec<Message>,
+    /// Messages that are stored and not received yet, as of the last look: those of each name, oldest first. No list is
+    /// empty. Thousands of lines may look for their own at a time.
+    messages: BTreeMap<String, VecDeque<Message>>,
     /// Messages that a line has received and whose records are not removed yet.
-    taken: Vec<(Bytes, Scope)>,
+    taken: BTreeMap<Bytes, Scope>,
     /// How often a taken message's record was removed.
     removals: u64,
     /// What the instance was told when it last read its messages.
@@ -171,8 +172,8 @@ impl Default for SharedState {
     fn default() -> Self {
         SharedState {
             ready: None,
-            messages: Vec::new(),
-            taken: Vec::new(),
+            messages: BTreeMap::new(),
+            taken: BTreeMap::new(),
             removals: 0,
             read_at: 0,
             done: BTreeMap::new(),
@@ -625,10 +626,13 @@ impl Run {
                 batch.writes.push(Write::Delete(self.state_key.clone()));
             }
             batch.writes.extend(sides.into_iter().map(Write::Delete));
-            let messages: Vec<Message> = self.shared.lock().messages.drain(..).collect();
-            batch
-                .writes
-                .extend(messages.into_iter().map(|message| Write::Delete(message.key)));
+            let messages = std::mem::take(&mut self.shared.lock().messages);
+            batch.writes.extend(
+                messages
+                    .into_values()
+                    .flatten()
+                    .map(|message| Write::Delete(message.key)),
+            );
         }
         let tells = self.starting.as_ref().is_some_and(|starting| starting.tells);
         if children || tells {
