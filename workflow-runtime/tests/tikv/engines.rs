@@ -28,9 +28,19 @@ async fn take_over() {
     suite::check_take_over(open).await;
 }
 
-/// TiKV and PD restart and regions split while the suite runs.
+/// TiKV restarts and regions split while the suite runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn engines_on_a_cluster_in_trouble() {
+async fn engines_while_tikv_restarts() {
+    engines_in_trouble(|cluster| cluster.restart_store(100)).await;
+}
+
+/// PD restarts and regions split while the suite runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn engines_while_pd_restarts() {
+    engines_in_trouble(|cluster| cluster.restart_pd(100)).await;
+}
+
+async fn engines_in_trouble(restart: fn(&Cluster)) {
     let Some(cluster) = Cluster::own(false) else {
         return;
     };
@@ -40,12 +50,10 @@ async fn engines_on_a_cluster_in_trouble() {
         let (cluster, name) = (cluster.clone(), name.clone());
         move || {
             for round in 0..4 {
-                std::thread::sleep(Duration::from_millis(400));
+                std::thread::sleep(Duration::from_millis(600));
                 // Among the engine's keys: namespace, then two bytes of shard.
                 cluster.split(&name, &format!("w\u{1}default\0\0{}", char::from(round * 13 + 5)));
-                cluster.restart_store(100);
-                std::thread::sleep(Duration::from_millis(400));
-                cluster.restart_pd(100);
+                restart(&cluster);
             }
         }
     });

@@ -64,8 +64,15 @@ impl Client {
             config = config.with_security(&tls.authority, &tls.certificate, &tls.key);
         }
         let endpoints = settings.endpoints.clone();
-        let patience = Patience::new(settings.patience.min(settings.request_timeout * 5));
-        let client = connect_once(&endpoints, &config, patience.left()).await?;
+        let mut patience = Patience::new(settings.patience.min(settings.request_timeout * 5));
+        // PD may be starting just now.
+        let client = loop {
+            match connect_once(&endpoints, &config, patience.left()).await {
+                Ok(client) => break client,
+                Err(error) if !patience.pause().await => return Err(error),
+                Err(_) => {}
+            }
+        };
         Ok(Client {
             endpoints,
             config,
