@@ -75,6 +75,16 @@ pub(super) struct View {
 }
 
 impl View {
+    /// For each shard, its holder if it is one of `nodes`.
+    fn holders(&self, nodes: &[u64]) -> Vec<Option<u64>> {
+        let holder = |lease: &Option<(LeaseRecord, Bytes)>| lease.as_ref().map(|(lease, _)| lease.node);
+        let among = |node: &u64| nodes.contains(node);
+        self.leases
+            .iter()
+            .map(|lease| holder(lease).filter(among))
+            .collect()
+    }
+
     /// The node that has a shard.
     pub(super) fn holder(&self, shard: u16) -> Option<(u64, &Member)> {
         let (lease, _) = self.leases.get(usize::from(shard))?.as_ref()?;
@@ -555,16 +565,7 @@ async fn settle(
         .filter(|(other, member)| is_up(member) && (**other != number || !membership.is_draining()))
         .map(|(number, _)| *number)
         .collect();
-    let holders: Vec<Option<u64>> = view
-        .leases
-        .iter()
-        .map(|lease| {
-            lease
-                .as_ref()
-                .map(|(lease, _)| lease.node)
-                .filter(|node| nodes.contains(node))
-        })
-        .collect();
+    let holders = view.holders(&nodes);
     let mut claims = Vec::new();
     for ((shard, lease), target) in core
         .keys
@@ -763,16 +764,7 @@ pub(crate) async fn leave(core: &Arc<Core>, grace: Duration) {
         })
         .map(|(number, _)| *number)
         .collect();
-    let holders: Vec<Option<u64>> = view
-        .leases
-        .iter()
-        .map(|lease| {
-            lease
-                .as_ref()
-                .map(|(lease, _)| lease.node)
-                .filter(|node| nodes.contains(node))
-        })
-        .collect();
+    let holders = view.holders(&nodes);
     let targets = targets(&holders, &nodes);
     let leases = core.leases.all();
     let gifts = leases.iter().map(|lease| {

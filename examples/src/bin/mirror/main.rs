@@ -83,21 +83,14 @@ async fn copy(engine: &WorkflowEngine<mirror>, plan: workflow::Plan) -> Result<E
 /// Cancels the mirror, which cancels the copies that it waits for, and waits until all of them have cleaned up.
 async fn stop(engine: &WorkflowEngine<mirror>, reason: &str) -> Result<ExitCode, Box<dyn Error>> {
     let open = || ListFilter::default().open_only();
-    let order = engine.handle::<mirror>(ID.parse()?);
     // An order has a name, so that a second program that gives it after a crash gives the same one.
-    let name = format!("stop {} {reason}", order.id());
+    let name = format!("stop {ID} {reason}");
     let report = engine
         .bulk(name, open().workflow("mirror"))
         .cancel(reason)
         .await?;
     println!("stopping {}", report.ordered);
-    let mut copies = 0;
-    loop {
-        let page = engine.list(open()).await?;
-        if page.instances.is_empty() {
-            break;
-        }
-        copies = copies.max(page.instances.len());
+    while !engine.list(open()).await?.instances.is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     println!("stopped");
